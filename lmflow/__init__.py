@@ -1,0 +1,1 @@
+"""Live migration of virtual machines in XAPI pools, as durable TaskFlow flows."""
