@@ -1,0 +1,3 @@
+from taskflow import flow
+
+class Flow(flow.Flow): ...
