@@ -51,7 +51,9 @@ class RefusedError(LmflowError):
 
     code = "REFUSED"
 
-    def __init__(self, message: str, *, findings: Sequence[Finding] = (), state_now: str = "", advice: str = "") -> None:
+    def __init__(
+        self, message: str, *, findings: Sequence[Finding] = (), state_now: str = "", advice: str = ""
+    ) -> None:
         super().__init__(message, advice=advice, state_now=state_now)
         self.findings = tuple(findings)
 

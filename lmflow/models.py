@@ -301,15 +301,20 @@ class PoolProfile(Model):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Waits(Model):
-    """Every wait in seconds. ``settle`` bounds silence after a restart; ``deadline`` bounds one migration."""
+    """Every wait in seconds.
 
-    settle_seconds: float = 120.0
+    ``settle``: how long the pool is watched after a loss before it may be called settled (a dead member shows its
+    restart ten seconds late). ``quiet``: how long nothing may have changed. ``operation``: another operation on the
+    VM. ``pool``: an unreachable pool, or a host that does not come back. ``deadline``: one migration.
+    """
+
+    settle_seconds: float = 20.0
     quiet_seconds: float = 5.0
     operation_seconds: float = 300.0
     pool_seconds: float = 300.0
     deadline_seconds: float = 14400.0
     poll_seconds: float = 1.0
-    event_seconds: float = 30.0
+    event_seconds: float = 5.0
     lease_seconds: float = 30.0
     heartbeat_seconds: float = 5.0
 

@@ -1,0 +1,5 @@
+"""May this VM move there? Pure rules: a snapshot goes in, findings come out."""
+
+from lmflow.checks.registry import GROUPS, check_all, check_group, find_plugs
+
+__all__ = ["GROUPS", "check_all", "check_group", "find_plugs"]

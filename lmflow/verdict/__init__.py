@@ -1,0 +1,19 @@
+"""From evidence to a verdict: pure, total, and the only place where it is decided what became of a migration."""
+
+from lmflow.verdict.decide import ORDERED_CODES, Verdict, VerdictKind, decide, is_ordered
+from lmflow.verdict.evidence import Evidence, Sent, make_evidence
+from lmflow.verdict.settling import Looks, is_settled, look
+
+__all__ = [
+    "ORDERED_CODES",
+    "Evidence",
+    "Looks",
+    "Sent",
+    "Verdict",
+    "VerdictKind",
+    "decide",
+    "is_ordered",
+    "is_settled",
+    "look",
+    "make_evidence",
+]
