@@ -141,11 +141,11 @@ class SessionNotArmedError(LmflowError):
     code = "SESSION_NOT_ARMED"
 
 
-class LeaseLost(BaseException):  # noqa: N818 - a control signal: it must pass TaskFlow's `except Exception`
+class LeaseLost(BaseException):
     """Our lease was taken; nothing more may be written or sent by this owner."""
 
 
-class FlowSuspended(BaseException):  # noqa: N818 - a control signal: it must pass TaskFlow's `except Exception`
+class FlowSuspended(BaseException):
     """Leave the flow exactly as a crash would: the atom stays RUNNING and is executed again by a resume.
 
     ``reason`` is one of ``unknown``, ``unreachable``, ``detached``, ``deadline``, ``error``.

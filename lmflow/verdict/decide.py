@@ -138,10 +138,14 @@ def _decide_by_task(seen: Evidence, task: TaskView) -> Verdict | None:
 
 def _decide_after_loss(seen: Evidence) -> Verdict:
     lost = f"the task ended: {_word(seen.task)}" if seen.task else "the task is gone or was never seen"
+    if not seen.settled and seen.overdue:
+        return Verdict(VerdictKind.UNKNOWN, f"{lost}, and the pool has not settled in its time")
     if not seen.settled:
-        if seen.overdue:
-            return Verdict(VerdictKind.UNKNOWN, f"{lost}, and the pool has not settled in its time")
         return Verdict(VerdictKind.WAIT, f"{lost}; the pool is settling")
+    return _decide_settled(seen, lost)
+
+
+def _decide_settled(seen: Evidence, lost: str) -> Verdict:
     if seen.witness is None:
         return Verdict(VerdictKind.ASK, f"{lost}; the pool has settled, the witness is to be asked")
     source, destination = seen.testimony(seen.source_uuid), seen.testimony(seen.destination_uuid)

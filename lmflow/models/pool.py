@@ -1,0 +1,181 @@
+"""What XAPI shows of a pool, and what a rule says about it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from lmflow.models.base import Model
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class XapiError(Model):
+    """A failure as XAPI words it."""
+
+    code: str
+    params: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VDI(Model):
+    """A disk image on an SR."""
+
+    uuid: str
+    name_label: str
+    sr_uuid: str
+    sm_config: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VBD(Model):
+    """``vdi`` is None for an empty drive. ``type`` is ``Disk``, ``CD`` or ``Floppy``."""
+
+    uuid: str
+    userdevice: str
+    type: str
+    empty: bool
+    currently_attached: bool
+    vdi: VDI | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VIF(Model):
+    """A VM's network interface."""
+
+    uuid: str
+    device: str
+    network_uuid: str
+    currently_attached: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VM(Model):
+    """A VM record. ``can_suspend`` is the guest's ``feature-suspend``, None when no guest metrics exist."""
+
+    uuid: str
+    name_label: str
+    power_state: str
+    resident_on_uuid: str | None
+    scheduled_to_be_resident_on_uuid: str | None
+    is_a_template: bool = False
+    is_a_snapshot: bool = False
+    is_control_domain: bool = False
+    allowed_operations: tuple[str, ...] = ()
+    current_operations: tuple[str, ...] = ()
+    blocked_operations: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    memory_dynamic_min_bytes: int = 0
+    memory_dynamic_max_bytes: int = 0
+    memory_static_max_bytes: int = 0
+    memory_overhead_bytes: int = 0
+    last_boot_cpu_flags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    hardware_platform_version: int = 0
+    domain_type: str = ""
+    pv_kernel: str = ""
+    pv_ramdisk: str = ""
+    pv_bootloader: str = ""
+    can_suspend: bool | None = None
+    vbds: tuple[VBD, ...] = ()
+    vifs: tuple[VIF, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Host(Model):
+    """A host record. ``agent_start_time`` is other_config's, as text: it changes when its toolstack restarts."""
+
+    uuid: str
+    name_label: str
+    address: str
+    enabled: bool
+    live: bool
+    is_coordinator: bool = False
+    agent_start_time: str = ""
+    software_version: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    cpu_vendor: str = ""
+    cpu_features: str = ""
+    memory_total_bytes: int = 0
+    memory_free_bytes: int = 0
+    current_operations: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SR(Model):
+    """A storage repository."""
+
+    uuid: str
+    name_label: str
+    type: str
+    shared: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PBD(Model):
+    """A host's connection to an SR."""
+
+    uuid: str
+    sr_uuid: str
+    host_uuid: str
+    currently_attached: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Network(Model):
+    """A network of the pool."""
+
+    uuid: str
+    name_label: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PIF(Model):
+    """A host's physical interface on a network."""
+
+    uuid: str
+    network_uuid: str
+    host_uuid: str
+    currently_attached: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pool(Model):
+    """The pool; the coordinator is the host that its members obey."""
+
+    uuid: str
+    name_label: str
+    coordinator_uuid: str
+    rolling_upgrade: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Snapshot(Model):
+    """What the rules need for one VM and one destination, read at ``observed_at`` (seconds since 1970, ours).
+
+    ``hosts`` holds source, destination and coordinator only; ``srs``, ``pbds``, ``networks``, ``pifs`` only what
+    the VM's disks and interfaces touch, on source and destination. ``boot_check`` is what XAPI's
+    ``VM.assert_can_boot_here`` said for the destination, None for yes.
+    """
+
+    observed_at: float
+    pool: Pool
+    vm: VM
+    source_uuid: str | None
+    destination_uuid: str
+    hosts: tuple[Host, ...] = ()
+    srs: tuple[SR, ...] = ()
+    pbds: tuple[PBD, ...] = ()
+    networks: tuple[Network, ...] = ()
+    pifs: tuple[PIF, ...] = ()
+    boot_check: XapiError | None = None
+
+    def host(self, uuid: str | None) -> Host | None:
+        """Return the host of that UUID, or None when the snapshot does not hold it."""
+        return next((h for h in self.hosts if h.uuid == uuid), None)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding(Model):
+    """One reason why not. ``code`` is XAPI's code that it forestalls, or one of ours in the same style."""
+
+    rule: str
+    code: str
+    message: str
+    remedy: str

@@ -1,0 +1,162 @@
+"""What is asked of lmflow, and how it is kept: profiles, requests, runs, attempts, leases."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+from lmflow.models.base import Model
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tls(Model):
+    """How certificates are checked: ``ca_file``, or SHA-256 ``fingerprints`` by address, or ``insecure``."""
+
+    ca_file: str = ""
+    fingerprints: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    insecure: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PoolProfile(Model):
+    """How to reach one pool. ``addresses`` are host names or IPs without scheme or port. It holds no password."""
+
+    name: str
+    addresses: tuple[str, ...]
+    username: str = "root"
+    scheme: str = "https"
+    port: int = 443
+    tls: Tls = Tls()
+    connect_timeout_seconds: float = 10.0
+    read_timeout_seconds: float = 60.0
+    witness_timeout_seconds: float = 10.0
+    use_witness: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Waits(Model):
+    """Every wait in seconds.
+
+    ``settle``: how long the pool is watched after a loss before it may be called settled (a dead member shows its
+    restart ten seconds late). ``quiet``: how long nothing may have changed. ``operation``: another operation on the
+    VM. ``pool``: an unreachable pool, or a host that does not come back. ``deadline``: one migration.
+    """
+
+    settle_seconds: float = 20.0
+    quiet_seconds: float = 5.0
+    operation_seconds: float = 300.0
+    pool_seconds: float = 300.0
+    deadline_seconds: float = 14400.0
+    poll_seconds: float = 1.0
+    event_seconds: float = 5.0
+    lease_seconds: float = 30.0
+    heartbeat_seconds: float = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MoveRequest(Model):
+    """One migration, with every name resolved. ``request_id`` names it for ever."""
+
+    request_id: str
+    pool_profile: str
+    pool_uuid: str
+    vm_uuid: str
+    vm_name: str
+    source_uuid: str
+    source_name: str
+    destination_uuid: str
+    destination_name: str
+    reason: str = ""
+    requested_by: str = ""
+
+
+class RunState(enum.StrEnum):
+    """The run's own state; TaskFlow's says less. Terminal: success, refused, failed, dirty."""
+
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    UNKNOWN = "unknown"
+    SUCCESS = "success"
+    REFUSED = "refused"
+    FAILED = "failed"
+    DIRTY = "dirty"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Tell whether nothing more will happen to the run."""
+        return self in (RunState.SUCCESS, RunState.REFUSED, RunState.FAILED, RunState.DIRTY)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Run(Model):
+    """A row of the run index. Times are seconds since 1970 by the database's clock."""
+
+    uuid: str
+    kind: str
+    state: RunState
+    phase: str
+    request: MoveRequest
+    logbook_uuid: str
+    move_uuid: str
+    settle_uuid: str
+    created_at: float
+    updated_at: float
+    summary: str = ""
+    parent_uuid: str | None = None
+    priority: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Attempt(Model):
+    """One try to submit. ``state``: intended (committed before the call), accepted, ended.
+
+    ``starts`` is each host's ``agent_start_time`` at the submit, ``disabled`` the hosts not enabled then.
+    """
+
+    uuid: str
+    run_uuid: str
+    number: int
+    state: str
+    created_at: float
+    session_uuid: str
+    starts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    disabled: tuple[str, ...] = ()
+    task_uuid: str = ""
+    ref_digits: str = ""
+    progress: float = 0.0
+    outcome: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Event(Model):
+    """Something that happened to a run. ``version`` is of ``data``'s shape for this ``kind``."""
+
+    sequence: int
+    run_uuid: str
+    at: float
+    kind: str
+    version: int
+    data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Owner(Model):
+    """A process, named so that its death can be proved on the same boot of the same machine."""
+
+    machine: str
+    boot_id: str
+    pid: int
+    started: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lease(Model):
+    """Who may write and send for a run. ``expires_in_seconds`` is by the database's clock, may be negative."""
+
+    run_uuid: str
+    token: int
+    owner: Owner
+    session_uuid: str
+    expires_in_seconds: float
