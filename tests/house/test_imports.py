@@ -1,0 +1,51 @@
+"""No module needs itself, not even lazily; the ground floor stands on the standard library alone."""
+
+import ast
+import graphlib
+import sys
+from typing import Any
+
+import grimp
+import pytest
+
+GROUND = {"lmflow/models.py": set(), "lmflow/exceptions.py": {"lmflow"}}
+
+
+def _graph(package: str) -> dict[str, set[str]]:
+    graph = grimp.build_graph(package, cache_dir=None)
+    return {m: graph.find_modules_directly_imported_by(m) for m in graph.modules}
+
+
+def test_no_import_cycle() -> None:
+    try:
+        graphlib.TopologicalSorter(_graph("lmflow")).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" -> ".join(reversed(error.args[1])))
+
+
+def test_the_search_for_cycles_sees_lazy_imports(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "knotted"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "a.py").write_text("import knotted.b\n")
+    (package / "b.py").write_text("def f():\n    from knotted import a\n    return a\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(_graph("knotted")).prepare()
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {a.name.split(".")[0] for a in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "lmflow").split(".")[0])
+    return names
+
+
+def test_the_ground_floor_needs_only_the_standard_library(sources: list[Any]) -> None:
+    ground = {s.path: s.tree for s in sources if s.path in GROUND}
+    assert set(ground) == set(GROUND)
+    foreign = {path: _imported(tree) - set(sys.stdlib_module_names) - GROUND[path] for path, tree in ground.items()}
+    assert not {path: names for path, names in foreign.items() if names}
