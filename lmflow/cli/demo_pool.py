@@ -1,0 +1,196 @@
+"""The demo's simulated pool: where it lives, how it is found, started and ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lmflow.exceptions import LmflowError
+from lmflow.models import PoolProfile, Tls, Waits
+
+PROFILE = "lab"
+TIME_SCALE = 30.0
+IDLE_EXIT_SECONDS = 900
+_START_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+
+
+def make_waits(time_scale: float) -> Waits:
+    """Derive every wait from how much faster than a real pool this one runs.
+
+    A floor keeps what the machine itself needs: processes, commits and logins do not run faster.
+    """
+    real = Waits()
+
+    def scaled(seconds: float, floor: float) -> float:
+        return max(seconds / time_scale, floor)
+
+    return Waits(
+        settle_seconds=scaled(real.settle_seconds, 3.0),
+        quiet_seconds=scaled(real.quiet_seconds, 0.1),
+        operation_seconds=scaled(real.operation_seconds, 5.0),
+        pool_seconds=scaled(real.pool_seconds, 10.0),
+        deadline_seconds=scaled(real.deadline_seconds, 60.0),
+        poll_seconds=scaled(real.poll_seconds, 0.05),
+        event_seconds=scaled(real.event_seconds, 1.0),
+        lease_seconds=scaled(real.lease_seconds, 10.0),
+        heartbeat_seconds=scaled(real.heartbeat_seconds, 2.0),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoPool:
+    """A demo pool that answers. ``ready`` is what the simulator wrote when it began to listen."""
+
+    directory: Path
+    ready: Mapping[str, Any] = dataclasses.field(repr=False)
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{self.directory / 'lmflow.db'}"
+
+    @property
+    def pid(self) -> int:
+        return int(self.ready["pid"])
+
+    @property
+    def waits(self) -> Waits:
+        return make_waits(float(self.ready["time_scale"]))
+
+    def get_password(self, _profile: str) -> str:
+        """Return the simulated root's password."""
+        return str(self.ready["password"])
+
+    def make_profile(self) -> PoolProfile:
+        """Return the profile by which the demo pool is reached."""
+        first = str(self.ready["coordinator"])
+        others = (str(address) for address in self.ready["hosts"].values())
+        return PoolProfile(
+            name=PROFILE,
+            addresses=(first, *(address for address in others if address != first)),
+            username=str(self.ready["username"]),
+            scheme=str(self.ready["scheme"]),
+            port=int(self.ready["port"]),
+            tls=Tls(fingerprints=self.ready.get("certificate_sha256") or {}, ca_file=self.ready.get("ca_file") or ""),
+        )
+
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask the simulator's control port; raises OSError when nobody answers."""
+        return ask_control(int(self.ready["control_port"]), method, path, body)
+
+
+def ask_control(port: int, method: str, path: str, body: Any = None) -> Any:
+    """Send one JSON request to a control port of the simulator and return the JSON of the reply."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(  # noqa: S310 - always http on this machine
+        f"http://127.0.0.1:{port}{path}", data=data, method=method, headers={"Content-Type": "application/json"}
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=10) as reply:
+        text = reply.read().decode()
+    return json.loads(text) if text else None
+
+
+def get_directory() -> Path:
+    """Return where the demo keeps its state."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "lmflow" / "demo"
+
+
+def find_demo(directory: Path | None = None) -> DemoPool | None:
+    """Return the demo pool if one is alive: its process exists as recorded and its control port answers."""
+    directory = directory or get_directory()
+    try:
+        ready = json.loads((directory / "ready.json").read_text(encoding="utf-8"))
+        pool = DemoPool(directory, ready)
+        if not _is_alive(pool):
+            return None
+        pool.control("GET", "/hold")
+    except (OSError, ValueError, KeyError):
+        return None
+    return pool
+
+
+def start_demo(directory: Path | None = None, *, time_scale: float = TIME_SCALE) -> DemoPool:
+    """Start the simulator as a detached process that ends by itself when idle, and wait until it listens."""
+    directory = directory or get_directory()
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ready_file = directory / "ready.json"
+    ready_file.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "lmflow.simulator", "--world", PROFILE, "--time-scale", str(time_scale)]
+    command += ["--ready-file", str(ready_file), "--idle-exit", str(IDLE_EXIT_SECONDS)]
+    with (directory / "simulator.log").open("ab") as log:
+        child = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory, start_new_session=True
+        )
+    _wait_until_ready(child, ready_file, directory)
+    (directory / "process.json").write_text(
+        json.dumps({"pid": child.pid, "started": _read_start(child.pid)}), encoding="utf-8"
+    )
+    # The pool outlives this process on purpose; Popen would warn of a child that still runs.
+    child.returncode = 0
+    pool = find_demo(directory)
+    if pool is None:
+        raise LmflowError("the demo pool began to listen and then fell silent", advice=f"see {directory}/simulator.log")
+    return pool
+
+
+def _wait_until_ready(child: subprocess.Popen[bytes], ready_file: Path, directory: Path) -> None:
+    limit = time.monotonic() + _START_SECONDS
+    while not ready_file.exists():
+        if child.poll() is not None:
+            raise LmflowError(
+                f"the demo pool ended at once (exit {child.returncode})", advice=f"see {directory}/simulator.log"
+            )
+        if time.monotonic() > limit:
+            child.terminate()
+            raise LmflowError("the demo pool did not come up in time", advice=f"see {directory}/simulator.log")
+        time.sleep(0.02)
+
+
+def stop_demo(directory: Path | None = None) -> bool:
+    """End the demo pool, and only it; False when none runs. The database of its runs stays."""
+    pool = find_demo(directory)
+    if pool is None:
+        return False
+    pool.control("POST", "/stop", {})
+    limit = time.monotonic() + _STOP_SECONDS
+    while _is_alive(pool):
+        if time.monotonic() > limit:
+            # Still the process that we started, so says its start time: now it may be told by a signal.
+            os.kill(pool.pid, signal.SIGTERM)
+            break
+        time.sleep(0.05)
+    (pool.directory / "ready.json").unlink(missing_ok=True)
+    return True
+
+
+def _is_alive(pool: DemoPool) -> bool:
+    """Tell whether the recorded process still runs; a start time that differs is somebody else with its number."""
+    started = _read_start(pool.pid)
+    if not started:
+        return False
+    try:
+        recorded = json.loads((pool.directory / "process.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True
+    return recorded["pid"] != pool.pid or recorded["started"] == started
+
+
+def _read_start(pid: int) -> str:
+    """Return the start time of a process, '' when it is gone or a zombie (source: proc(5), stat fields 3 and 22)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]

@@ -1,0 +1,84 @@
+"""An error as people read it: what, which VM and host, XAPI's code, why, the VM now, one command to try."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from lmflow import exceptions
+from lmflow.cli.exits import Exit, get_exit
+from lmflow.cli.printer import Printer, mask
+from lmflow.models import Finding
+
+
+def explain_findings(findings: tuple[Finding, ...]) -> Iterator[str]:
+    """Yield the reasons of a refusal, each with XAPI's code and its remedy."""
+    for finding in findings:
+        yield f"  x {finding.rule}: {finding.message}  [{finding.code}]"
+        if finding.remedy:
+            yield f"    {finding.remedy}"
+
+
+def explain_error(error: BaseException) -> Iterator[str]:
+    """Yield the lines that tell an error of ours, from what happened to what to do."""
+    code = getattr(error, "code", "")
+    first = str(error) or type(error).__name__
+    yield f"lmflow: {first}" + (f"  [{code}]" if code and code not in ("USAGE",) else "")
+    if isinstance(error, exceptions.UsageError) and error.candidates:
+        yield "  candidates: " + ", ".join(error.candidates)
+    if isinstance(error, exceptions.RefusedError):
+        yield from explain_findings(error.findings)
+    xapi_code = getattr(error, "xapi_code", "")
+    if xapi_code and xapi_code not in first:
+        yield f"  XAPI says: {' '.join((xapi_code, *getattr(error, 'xapi_params', ())))}"
+    if isinstance(error, exceptions.UnreachableError):
+        yield from (f"  tried: {each}" for each in error.tried)
+    state_now, advice = getattr(error, "state_now", ""), getattr(error, "advice", "")
+    if state_now:
+        yield f"  the VM now: {state_now}"
+    if advice:
+        yield f"  try: {advice}"
+
+
+def report_error(printer: Printer, error: BaseException, *, debug: bool) -> Exit:
+    """Print the error and return its exit code; a defect of ours leaves its traceback in a file."""
+    code = get_exit(error)
+    if code is Exit.INTERNAL:
+        _report_defect(printer, error, debug=debug)
+        return code
+    if debug:
+        printer.insist(_render_traceback(error))
+    for line in explain_error(error):
+        printer.insist(mask(line))
+    return code
+
+
+def _render_traceback(error: BaseException) -> str:
+    return mask("".join(traceback.format_exception(error)).rstrip())
+
+
+def _report_defect(printer: Printer, error: BaseException, *, debug: bool) -> None:
+    printer.insist(mask(f"lmflow: internal error: {type(error).__name__}: {error}"))
+    if debug:
+        printer.insist(_render_traceback(error))
+        return
+    path = _write_report(error)
+    if path:
+        printer.insist(f"  the traceback is in {path}; --debug shows it at once")
+    else:
+        printer.insist("  run the same command again with --debug to see the traceback")
+    printer.insist("  a run that had begun is safe in the database.  try: lmflow status")
+
+
+def _write_report(error: BaseException) -> str:
+    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "lmflow"
+    path = base / f"error-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
+    try:
+        base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_text(_render_traceback(error) + "\n", encoding="utf-8")
+    except OSError:
+        return ""
+    return str(path)

@@ -1,0 +1,77 @@
+"""Lines to stderr that can never break what they talk about, and streams that are always there."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TextIO
+
+_SECRET = re.compile(r"OpaqueRef:[0-9a-fA-F-]+|session_id=[^\s&\"']+")
+
+
+def mask(text: str) -> str:
+    """Return the text without references and session parameters (a traceback of a defect may hold one)."""
+    return _SECRET.sub("<masked>", text)
+
+
+def ensure_streams() -> None:
+    """Open ``/dev/null`` in place of closed standard streams.
+
+    With descriptor 2 closed, the next file opened (a database) would become "stderr" of every C library.
+    """
+    for descriptor, name, flags in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_WRONLY), (2, "stderr", os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            opened = os.open(os.devnull, flags)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, "r" if flags == os.O_RDONLY else "w", closefd=False))
+
+
+class Printer:
+    """Chatter for people, one line a call. A reader that has gone away costs the line, never the run."""
+
+    def __init__(self, stream: TextIO | None, *, quiet: bool = False) -> None:
+        self._stream = stream
+        self._quiet = quiet
+
+    @property
+    def stream(self) -> TextIO | None:
+        return self._stream
+
+    @property
+    def is_terminal(self) -> bool:
+        """Tell whether a person is looking; a closed stream is nobody."""
+        try:
+            return self._stream is not None and self._stream.isatty()
+        except (OSError, ValueError):
+            return False
+
+    def say(self, text: str) -> None:
+        """Write chatter, unless ``--quiet``."""
+        if not self._quiet:
+            self.insist(text)
+
+    def insist(self, text: str) -> None:
+        """Write what has to be read even with ``--quiet``: errors."""
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+        except UnicodeEncodeError:
+            self._write_ascii(text)
+        except (OSError, ValueError):
+            self._stream = None
+
+    def _write_ascii(self, text: str) -> None:
+        try:
+            if self._stream is not None:
+                self._stream.write(text.encode("ascii", "replace").decode() + "\n")
+                self._stream.flush()
+        except (OSError, ValueError):
+            self._stream = None

@@ -1,0 +1,32 @@
+"""``lmflow run list``."""
+
+from __future__ import annotations
+
+import argparse
+
+from lmflow.cli.base import Answer, ListCommand
+from lmflow.cli.door import get_place
+from lmflow.cli.sentences import RUN_COLUMNS, make_run_row, shorten
+
+
+class RunList(ListCommand):
+    """List the open runs, or all of them."""
+
+    formatter_default = "table"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the choice of runs."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--all", action="store_true", help="ended runs too")
+        parser.add_argument("--limit", type=int, default=100, metavar="N", help="the newest N (default 100)")
+        return parser
+
+    def answer(self, parsed_args: argparse.Namespace) -> Answer:
+        """Read the run index; the table leaves out what does not fit a terminal."""
+        with get_place(self.get_app()).open_client() as client:
+            runs = client.runs(active_only=not parsed_args.all, limit=parsed_args.limit)
+        rows = tuple(make_run_row(run) for run in runs)
+        lines = (f"{shorten(row[0])}  {row[1]}  {row[2]} -> {row[3]}  {row[4].upper()}  {row[7]}" for row in rows)
+        if parsed_args.formatter == "table" and not parsed_args.columns:
+            return Answer(RUN_COLUMNS[:7], tuple((shorten(row[0]), *row[1:7]) for row in rows), lines)
+        return Answer(RUN_COLUMNS, rows, lines)

@@ -1,0 +1,59 @@
+"""``lmflow run show``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+
+from lmflow.cli.base import Answer, ShowCommand
+from lmflow.cli.door import get_place
+from lmflow.cli.formatters import Nested
+from lmflow.cli.sentences import RUN_COLUMNS, describe_move, describe_time, make_run_row, shorten, wrap
+from lmflow.models import Event, Run
+
+
+class RunShow(ShowCommand):
+    """Show one run: request, state, picture and events."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the run."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("run", metavar="RUN", help="UUID, unique prefix or request id")
+        return parser
+
+    def answer(self, parsed_args: argparse.Namespace) -> Answer:
+        """Read the run, its events and its picture; asks no pool."""
+        from lmflow.visualize import render  # noqa: PLC0415 - only when a picture is asked for
+
+        with get_place(self.get_app()).open_client() as client:
+            run = client.run(parsed_args.run)
+            events = client.events(run.uuid)
+            picture = render(client.picture(run.uuid), "text") if parsed_args.formatter == "text" else ""
+        kept = Nested([event.to_json() for event in events], "\n".join(_tell_event(event) for event in events))
+        columns = (*RUN_COLUMNS, "reason", "requested_by", "pool", "vm_uuid", "events")
+        request = run.request
+        more = (request.reason, request.requested_by, request.pool_profile, request.vm_uuid, kept)
+        return Answer(columns, (*make_run_row(run), *more), _tell(run, events, picture))
+
+
+def _tell(run: Run, events: Sequence[Event], picture: str) -> Iterator[str]:
+    request = run.request
+    yield f"run {run.uuid}  {run.state.value.upper()}"
+    yield from wrap("moves", f"{describe_move(run)}  (pool {request.pool_profile}, VM {request.vm_uuid})")
+    yield from wrap("asked", f"{describe_time(run.created_at)} by {request.requested_by or 'unknown'}")
+    yield from wrap("request", request.request_id)
+    if request.reason:
+        yield from wrap("reason", request.reason)
+    if run.summary:
+        yield from wrap("summary", run.summary)
+    yield ""
+    yield picture.rstrip("\n")
+    yield ""
+    yield f"events of {shorten(run.uuid)}"
+    for event in events:
+        yield f"  {_tell_event(event)}"
+
+
+def _tell_event(event: Event) -> str:
+    told = " ".join(f"{key}={value}" for key, value in event.data.items())
+    return f"{describe_time(event.at)}  {event.kind:<12} {told}".rstrip()

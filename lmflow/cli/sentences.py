@@ -1,0 +1,159 @@
+"""Outcomes, runs and reports in sentences of at most one terminal line each."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lmflow.cli.errors import explain_findings
+from lmflow.cli.formatters import Nested
+from lmflow.models import Outcome, Run, RunState, StatusLine, StatusReport, WhyReport
+
+_SHORT = 8
+_WIDTH = 80
+
+OUTCOME_COLUMNS = (
+    "run", "request_id", "vm", "vm_uuid", "source", "destination", "state", "exit_code", "already_there", "summary",
+    "vm_state", "seconds", "interruptions", "error", "findings", "left", "advice",
+)  # fmt: skip
+RUN_COLUMNS = ("run", "vm", "source", "destination", "state", "phase", "created", "updated", "request_id", "summary")
+STATUS_COLUMNS = (
+    "run", "vm", "source", "destination", "state", "condition", "seconds_since", "vm_state", "advice"
+)  # fmt: skip
+WHY_COLUMNS = ("run", "vm", "state", "last_written", "evidence", "verdict", "explanation", "advice")
+
+
+def shorten(run_uuid: str) -> str:
+    """Return the prefix by which people call a run."""
+    return run_uuid[:_SHORT]
+
+
+def describe_move(run: Run) -> str:
+    """Return ``web-01  xcp-a -> xcp-b``."""
+    request = run.request
+    return f"{request.vm_name}  {request.source_name or '?'} -> {request.destination_name}"
+
+
+def describe_age(seconds: float) -> str:
+    """Return a span of time as people say it."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0.0):.0f} s"
+
+
+def describe_time(at: float) -> str:
+    """Return a moment in local time, with its offset, so that a ticket from elsewhere can be read."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(at))
+
+
+def wrap(label: str, text: str) -> Iterator[str]:
+    """Yield ``label`` and the text beside it, folded to the width of a ticket."""
+    yield from textwrap.wrap(
+        text, _WIDTH, initial_indent=f"  {label:<9}", subsequent_indent=" " * 11, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def tell_outcome(outcome: Outcome) -> Iterator[str]:
+    """Yield how a run stands; where the VM is comes right behind the state."""
+    run = outcome.run
+    if outcome.already_there:
+        yield f"run {shorten(run.uuid)}  {describe_move(run)}  already there, nothing was sent"
+        return
+    past = f" ({outcome.seconds:.1f} s{_tell_interruptions(outcome.interruptions)})" if outcome.seconds else ""
+    yield f"run {shorten(run.uuid)}  {describe_move(run)}  {run.state.value.upper()}{past}"
+    if outcome.vm_state:
+        yield from wrap("the VM", outcome.vm_state)
+    if run.summary and run.state is not RunState.SUCCESS:
+        yield from wrap("why", run.summary)
+    yield from explain_findings(outcome.findings)
+    if outcome.error:
+        yield from wrap("XAPI", " ".join((outcome.error.code, *outcome.error.params)))
+    for each in outcome.left:
+        yield from wrap("left", each)
+    if outcome.advice:
+        yield from wrap("try", outcome.advice)
+
+
+def _tell_interruptions(count: int) -> str:
+    return "" if not count else f", {count} interruption" + ("s" if count > 1 else "")
+
+
+def make_outcome_row(outcome: Outcome, exit_code: int) -> tuple[Any, ...]:
+    """Return an outcome under ``OUTCOME_COLUMNS``."""
+    run, request, error = outcome.run, outcome.run.request, outcome.error
+    findings = [f.to_json() for f in outcome.findings]
+    return (
+        run.uuid, request.request_id, request.vm_name, request.vm_uuid, request.source_name, request.destination_name,
+        run.state.value, exit_code, outcome.already_there, run.summary, outcome.vm_state, round(outcome.seconds, 3),
+        outcome.interruptions,
+        Nested(error.to_json() if error else None, " ".join((error.code, *error.params)) if error else ""),
+        Nested(findings, "\n".join(f"{f.code}: {f.message}" for f in outcome.findings)),
+        Nested(list(outcome.left), "\n".join(outcome.left)),
+        outcome.advice,
+    )  # fmt: skip
+
+
+def make_run_row(run: Run) -> tuple[Any, ...]:
+    """Return a run under ``RUN_COLUMNS``."""
+    request = run.request
+    return (
+        run.uuid, request.vm_name, request.source_name, request.destination_name, run.state.value, run.phase,
+        describe_time(run.created_at), describe_time(run.updated_at), request.request_id, run.summary,
+    )  # fmt: skip
+
+
+def tell_status(report: StatusReport) -> Iterator[str]:
+    """Yield what needs a person, the headline on VMs that are down first."""
+    needing = [line for line in report.lines if line.condition != "running"]
+    if needing:
+        yield f"NEEDS ATTENTION {len(needing)}.  {report.headline}"
+    else:
+        yield f"Nothing needs attention.  {report.headline}"
+    for line in (*needing, *(line for line in report.lines if line.condition == "running")):
+        age = describe_age(line.seconds_since)
+        yield f"  {shorten(line.run.uuid)}  {describe_move(line.run)}  {line.condition.upper()} for {age}"
+        if line.vm_state:
+            yield from wrap("  the VM", line.vm_state)
+        if line.advice:
+            yield from wrap("  next", line.advice)
+
+
+def make_status_row(line: StatusLine) -> tuple[Any, ...]:
+    """Return an open run under ``STATUS_COLUMNS``."""
+    request = line.run.request
+    return (
+        line.run.uuid, request.vm_name, request.source_name, request.destination_name, line.run.state.value,
+        line.condition, round(line.seconds_since, 1), line.vm_state, line.advice,
+    )  # fmt: skip
+
+
+def tell_why(report: WhyReport) -> Iterator[str]:
+    """Yield what was written last, what the pool says now, the verdict and what to do."""
+    yield f"run {shorten(report.run.uuid)}  {describe_move(report.run)}  {report.run.state.value.upper()}"
+    yield from _fold("last written", report.last_written)
+    for number, each in enumerate(report.evidence):
+        yield from _fold("" if number else "evidence now", each)
+    yield from _fold("verdict", report.verdict.upper() + (f": {report.explanation}" if report.explanation else ""))
+    if report.advice:
+        yield from _fold("next", report.advice)
+
+
+def _fold(label: str, text: str) -> Iterator[str]:
+    indent = " " * 16
+    yield from textwrap.wrap(
+        text, _WIDTH, initial_indent=f"  {label:<14}", subsequent_indent=indent, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def make_why_row(report: WhyReport) -> tuple[Any, ...]:
+    """Return a report under ``WHY_COLUMNS``."""
+    evidence: Sequence[str] = report.evidence
+    return (
+        report.run.uuid, report.run.request.vm_name, report.run.state.value, report.last_written,
+        Nested(list(evidence), "\n".join(evidence)), report.verdict, report.explanation, report.advice,
+    )  # fmt: skip

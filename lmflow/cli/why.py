@@ -1,0 +1,25 @@
+"""``lmflow why``."""
+
+from __future__ import annotations
+
+import argparse
+
+from lmflow.cli.base import Answer, ShowCommand
+from lmflow.cli.door import get_place
+from lmflow.cli.sentences import WHY_COLUMNS, make_why_row, tell_why
+
+
+class Why(ShowCommand):
+    """Explain a run: what was written last, what the pool says now, the verdict, one command."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the run."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("run", metavar="RUN", help="UUID, unique prefix or request id")
+        return parser
+
+    def answer(self, parsed_args: argparse.Namespace) -> Answer:
+        """Ask the database and the pool; changes nothing."""
+        with get_place(self.get_app()).open_client() as client:
+            report = client.why(parsed_args.run)
+        return Answer(WHY_COLUMNS, make_why_row(report), tell_why(report))
