@@ -1,0 +1,46 @@
+"""How much memory a VM takes on a host and how much a host has left.
+
+The constants reproduce what a real pool answered for ``host.compute_free_memory`` and HOST_NOT_ENOUGH_FREE_MEMORY:
+a running VM of 512 MiB took 520, one of 12,000 MiB needed 12,098.
+"""
+
+from __future__ import annotations
+
+from lmflow.simulator.store import Store
+from lmflow.simulator.values import NULL
+
+MIB = 1024 * 1024
+HOST_OVERHEAD = 320 * MIB
+CONTROL_DOMAIN_OVERHEAD = 20 * MIB
+_SHADOW_RATIO = 128
+_FIXED_MIB = 4
+
+
+def overhead_of(memory_bytes: int) -> int:
+    """Give the bytes that the hypervisor keeps beside a guest of so many bytes."""
+    shadow_mib = -(-memory_bytes // (MIB * _SHADOW_RATIO))
+    return (shadow_mib + _FIXED_MIB) * MIB
+
+
+def needed_by(store: Store, vm_ref: str) -> int:
+    """Give the bytes that a VM needs to be placed on a host: its dynamic minimum and its overhead."""
+    vm = store.record("VM", vm_ref)
+    return int(vm["memory_dynamic_min"]) + int(vm["memory_overhead"] or overhead_of(vm["memory_dynamic_min"]))
+
+
+def occupants_of(store: Store, host_ref: str) -> list[str]:
+    """List the VMs that count on a host: those resident there and those scheduled to be."""
+    return [
+        vm_ref
+        for vm_ref in store.refs("VM")
+        if host_ref
+        in (store.value("VM", vm_ref, "resident_on"), store.value("VM", vm_ref, "scheduled_to_be_resident_on"))
+    ]
+
+
+def free_on(store: Store, host_ref: str) -> int:
+    """Give the free bytes of a host as its database shows them, never less than 0."""
+    metrics_ref = store.value("host", host_ref, "metrics")
+    total = int(store.value("host_metrics", metrics_ref, "memory_total")) if metrics_ref != NULL else 0
+    taken = sum(needed_by(store, vm_ref) for vm_ref in occupants_of(store, host_ref))
+    return max(0, total - int(store.value("host", host_ref, "memory_overhead")) - taken)
