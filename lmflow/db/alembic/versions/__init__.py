@@ -1,0 +1,1 @@
+"""Revisions, one a file; a revision that was released is never edited."""

@@ -1,0 +1,125 @@
+"""The door of this room: everything lmflow remembers, behind plain methods and models."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
+from taskflow.persistence import models as tf_models
+
+from lmflow.db import backend, migrations, transactions
+from lmflow.db.attempts import AttemptStore
+from lmflow.db.control import ControlStore
+from lmflow.db.engine import open_engine
+from lmflow.db.events import EventStore
+from lmflow.db.fence import Fence
+from lmflow.db.leases import LeaseStore
+from lmflow.db.runs import FlowSpec, RequestExists, RunStore
+from lmflow.models import Run
+
+__all__ = ["AtomRow", "Database", "Fence", "FlowSpec", "RequestExists"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AtomRow:
+    """An atom as it is stored. ``failure`` is one short line, of the revert if that failed, or ''."""
+
+    name: str
+    state: str
+    intention: str
+    results: Any
+    failure: str
+    meta: Mapping[str, Any]
+    version: str
+
+
+class Database:
+    """All stores on one engine. It may be used from several threads, and not across a fork."""
+
+    def __init__(self, engine: sa.Engine, *, outage_seconds: float = 120.0) -> None:
+        self._engine = engine
+        self._transactor = transactions.Transactor(engine, outage_seconds=outage_seconds)
+        self.runs = RunStore(self._transactor)
+        self.events = EventStore(self._transactor)
+        self.attempts = AttemptStore(self._transactor)
+        self.leases = LeaseStore(self._transactor)
+        self.control = ControlStore(self._transactor)
+
+    @classmethod
+    def open(cls, url: str, *, outage_seconds: float = 120.0) -> Self:
+        """Open a database; an empty one is filled with our tables.
+
+        UnreachableError when it does not answer; ConfigurationError with the remedy when it cannot be used, is
+        older than we are (``lmflow db upgrade``) or newer.
+        """
+        engine = open_engine(url)
+        with _reported(engine):
+            if migrations.find_version(engine) is None:
+                migrations.upgrade(engine)
+            migrations.check_version(engine)
+        return cls(engine, outage_seconds=outage_seconds)
+
+    @classmethod
+    def upgrade(cls, url: str) -> tuple[str, str]:
+        """Bring a database to our version; return the version before ('' for none) and after. Errors as in open."""
+        engine = open_engine(url)
+        with _reported(engine):
+            before = migrations.find_version(engine)
+            migrations.upgrade(engine)
+        engine.dispose()
+        return before or "", migrations.REVISIONS[-1]
+
+    def taskflow_backend(self, run_uuid: str, fence: Fence) -> backend.FencedBackend:
+        """Return TaskFlow's backend for one run; each of its write transactions proves the fence first."""
+        if fence.run_uuid != run_uuid:
+            raise ValueError(f"the fence is of run {fence.run_uuid}, not of {run_uuid}")
+        return backend.FencedBackend(self._transactor, fence)
+
+    def load_flow(self, run: Run, which: str) -> tf_models.FlowDetail:
+        """Return the flow detail ``move`` or ``settle`` with its atoms; LookupError when the run has none."""
+        flow_uuid = {"move": run.move_uuid, "settle": run.settle_uuid}[which]
+        detail = self._transactor.read(lambda conn: backend.find_flow_detail(conn, flow_uuid))
+        if detail is None:
+            raise LookupError(f"run {run.uuid} has no {which} flow")
+        return detail
+
+    def atoms(self, run: Run, which: str) -> tuple[AtomRow, ...]:
+        """Return the atoms of ``move`` or ``settle`` that TaskFlow has stored, by name; none before it began."""
+        flow_uuid = {"move": run.move_uuid, "settle": run.settle_uuid}[which]
+        detail = self._transactor.read(lambda conn: backend.find_flow_detail(conn, flow_uuid))
+        return tuple(sorted((_make_row(atom) for atom in detail or ()), key=lambda row: row.name))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+
+def _make_row(atom: tf_models.AtomDetail) -> AtomRow:
+    failure = atom.revert_failure or atom.failure
+    version = atom.version
+    return AtomRow(
+        name=atom.name,
+        state=atom.state or "PENDING",
+        intention=atom.intention,
+        results=atom.results,
+        failure=f"{failure.exception_str}".strip().partition("\n")[0][:500] if failure else "",
+        meta=dict(atom.meta or {}),
+        version=".".join(str(part) for part in version) if isinstance(version, (tuple, list)) else str(version or ""),
+    )
+
+
+@contextlib.contextmanager
+def _reported(engine: sa.Engine) -> Iterator[None]:
+    """Turn what goes wrong while a database is opened into our errors, and let go of the engine."""
+    try:
+        yield
+    except (sa_exc.DBAPIError, sa_exc.TimeoutError) as error:
+        engine.dispose()
+        raise transactions.reworded(error, engine) from error
+    except BaseException:
+        engine.dispose()
+        raise

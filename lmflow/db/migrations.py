@@ -1,0 +1,126 @@
+"""The shape of the database: which version it has, and how it gets ours."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from lmflow.exceptions import ConfigurationError
+
+VERSION_TABLE = "lmflow_alembic_version"
+REVISIONS = ("0001",)
+"""All revisions, oldest first. They stand here too so that a look at the version does not import alembic."""
+
+_SCRIPTS = Path(__file__).parent / "alembic"
+_LOCK_NUMBER = 0x6C6D666C6F77  # "lmflow", PostgreSQL's advisory locks are numbers
+_LOCK_SECONDS = 300
+
+
+def find_version(engine: sa.Engine) -> str | None:
+    """Return the revision that the database has, None when lmflow has never been there."""
+    table = sa.table(VERSION_TABLE, sa.column("version_num"))
+    with engine.execution_options(lmflow_reading=True).begin() as conn:
+        if not sa.inspect(conn).has_table(VERSION_TABLE):
+            return None
+        return conn.execute(sa.select(table.c.version_num)).scalar()
+
+
+def check_version(engine: sa.Engine) -> None:
+    """Raise ConfigurationError with the remedy unless the database has exactly our version."""
+    found, ours = find_version(engine), REVISIONS[-1]
+    if found == ours:
+        return
+    if found is not None and found not in REVISIONS:
+        raise _newer(engine, found)
+    raise ConfigurationError(
+        f"the database {_name(engine)} has {f'version {found}' if found else 'no tables of lmflow'}, "
+        f"and this lmflow needs version {ours}",
+        advice="lmflow db upgrade",
+    )
+
+
+def upgrade(engine: sa.Engine) -> None:
+    """Bring TaskFlow's tables and ours to this version, under a lock: any number of processes may try at once.
+
+    ConfigurationError when the database is newer than we are.
+    """
+    import alembic.command  # noqa: PLC0415 - slow to import, and needed once in a database's life
+    import alembic.config  # noqa: PLC0415
+    import alembic.util  # noqa: PLC0415
+
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.attributes["version_table"] = VERSION_TABLE
+    with _locked(engine) as conn:
+        config.attributes["connection"] = conn
+        found = _find_version_under_lock(conn)
+        if found is not None and found not in REVISIONS:
+            raise _newer(engine, found)
+        try:
+            _upgrade_taskflow(engine, conn)
+            alembic.command.upgrade(config, "head")
+        except alembic.util.CommandError as error:
+            raise ConfigurationError(
+                f"the tables of the database {_name(engine)} are not lmflow's: {error}",
+                advice="give lmflow a database of its own in [database] connection",
+            ) from error
+        _ensure_indexes(conn)
+
+
+@contextlib.contextmanager
+def _locked(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Yield a connection in a transaction that no other upgrade shares."""
+    with engine.begin() as conn:  # on SQLite this is BEGIN IMMEDIATE, and so the lock itself
+        kind = conn.dialect.name
+        if kind == "postgresql":
+            conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_NUMBER)))
+        elif kind in ("mysql", "mariadb"):
+            if conn.execute(sa.select(sa.func.get_lock("lmflow_upgrade", _LOCK_SECONDS))).scalar() != 1:
+                raise ConfigurationError("another lmflow is still upgrading the database", advice="lmflow db upgrade")
+        yield conn
+        if kind in ("mysql", "mariadb"):
+            conn.execute(sa.select(sa.func.release_lock("lmflow_upgrade")))
+
+
+def _find_version_under_lock(conn: sa.Connection) -> str | None:
+    if not sa.inspect(conn).has_table(VERSION_TABLE):
+        return None
+    return conn.execute(sa.select(sa.table(VERSION_TABLE, sa.column("version_num")).c.version_num)).scalar()
+
+
+def _upgrade_taskflow(engine: sa.Engine, conn: sa.Connection) -> None:
+    from taskflow.persistence.backends import impl_sqlalchemy  # noqa: PLC0415 - as above
+
+    from lmflow.db import backend  # noqa: PLC0415
+
+    if conn.dialect.name == "sqlite":
+        # TaskFlow would do just this, but on a connection of its own, which would wait for our lock.
+        backend.METADATA.create_all(conn)
+        return
+    stock = impl_sqlalchemy.SQLAlchemyBackend({"connection": ""}, engine=engine)
+    with contextlib.closing(stock.get_connection()) as connection:
+        connection.upgrade()
+
+
+def _ensure_indexes(conn: sa.Connection) -> None:
+    """Index what TaskFlow selects by: without it a new flow costs more with every old one."""
+    for name in ("flowdetails", "atomdetails"):
+        indexes = sa.inspect(conn).get_indexes(name)
+        if any(index["column_names"][:1] == ["parent_uuid"] for index in indexes):
+            continue  # MariaDB makes one for each foreign key
+        table = sa.Table(name, sa.MetaData(), sa.Column("parent_uuid", sa.String(64)))
+        sa.Index(f"ix_lmflow_{name}_parent_uuid", table.c.parent_uuid).create(conn)
+
+
+def _newer(engine: sa.Engine, found: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the database {_name(engine)} has version {found}, and this lmflow knows versions up to {REVISIONS[-1]}",
+        advice="install a newer lmflow",
+    )
+
+
+def _name(engine: sa.Engine) -> str:
+    return engine.url.render_as_string(hide_password=True)

@@ -1,0 +1,233 @@
+"""The index of runs: who asked for what, and how it stands."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from taskflow.persistence import models as tf_models
+
+from lmflow.db import backend, records, schema
+from lmflow.db.clock import Now
+from lmflow.db.fence import Fence
+from lmflow.db.leases import locked_by
+from lmflow.db.transactions import Transactor
+from lmflow.exceptions import LmflowError, LockedError, UsageError
+from lmflow.models import MoveRequest, Owner, Run, RunState
+
+_T = schema.runs
+_ACTIVE = [state.value for state in RunState if not state.is_terminal]
+_PREFIX_LIMIT = 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FlowSpec:
+    """A flow to be built by a factory that can be imported; ``kwargs`` are strict JSON."""
+
+    name: str
+    factory: str
+    kwargs: Mapping[str, Any]
+
+
+class RequestExists(LmflowError):  # noqa: N818 - an answer rather than an error: the run that the request id names
+    """The request id names an earlier run, for ever."""
+
+    code = "REQUEST_EXISTS"
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(
+            f"request {run.request.request_id} is run {run.uuid} ({run.state})", advice=f"lmflow run show {run.uuid[:8]}"
+        )
+        self.run = run
+
+
+class RunStore:
+    """Runs of all pools."""
+
+    def __init__(self, transactor: Transactor) -> None:
+        self._transactor = transactor
+
+    def create(
+        self, request: MoveRequest, *, kind: str, owner: Owner, lease_seconds: float, flows: Sequence[FlowSpec]
+    ) -> tuple[Run, Fence]:
+        """Create the run, its logbook with a detail for each flow, its lease and its first event at once.
+
+        RequestExists when the request id is known, LockedError (with the first run's UUID) when another active
+        run holds the VM.
+        """
+        run_uuid = str(uuid.uuid4())
+        book = _make_book(run_uuid, flows)
+        values = _make_values(run_uuid, request, kind) | {
+            "state": RunState.RUNNING.value,
+            "phase": flows[0].name if flows else "",
+            "active_key": _active_key(request.pool_uuid, request.vm_uuid),
+            "logbook_uuid": book.uuid,
+            **{f"{name}_uuid": _flow_uuid(book, name) for name in ("move", "settle")},
+        }
+        event = records.EventAppender(run_uuid, "created", {"kind": kind, "request": request.to_json()})
+
+        def work(conn: sa.Connection) -> tuple[Run, Fence]:
+            mine = _find_request(conn, run_uuid, request.request_id)
+            if mine is None:
+                _check_vm_is_free(conn, request)
+                conn.execute(sa.insert(_T).values(**values))
+                backend.insert_logbook(conn, book)
+                lease = records.lease_values(owner, lease_seconds)
+                conn.execute(sa.insert(schema.leases).values(run_uuid=run_uuid, token=1, session_uuid="", beat=0, **lease))
+                event.append(conn)
+                mine = _get(conn, run_uuid)
+            return mine, Fence(run_uuid, 1)
+
+        return self._insert(work)
+
+    def record_settled(self, request: MoveRequest, *, kind: str, state: RunState, summary: str) -> Run:
+        """Record a run that ended before it began; it has neither lease nor flows. RequestExists as in create."""
+        if not state.is_terminal:
+            raise ValueError(f"a settled run cannot be {state}")
+        run_uuid = str(uuid.uuid4())
+        values = _make_values(run_uuid, request, kind) | {"state": state.value, "summary": summary}
+        created = records.EventAppender(run_uuid, "created", {"kind": kind, "request": request.to_json()})
+        ended = records.EventAppender(run_uuid, "state", {"state": state.value, "phase": "", "summary": summary})
+
+        def work(conn: sa.Connection) -> Run:
+            mine = _find_request(conn, run_uuid, request.request_id)
+            if mine is None:
+                conn.execute(sa.insert(_T).values(**values))
+                created.append(conn)
+                ended.append(conn)
+                mine = _get(conn, run_uuid)
+            return mine
+
+        return self._insert(work)
+
+    def get(self, run_uuid: str) -> Run:
+        """Return the run of exactly this UUID; UsageError when there is none."""
+        return self._transactor.read(lambda conn: _get(conn, run_uuid))
+
+    def find_by_prefix(self, text: str) -> tuple[Run, ...]:
+        """Return the runs (at most 20) whose UUID begins with the text, newest first; none for an empty text."""
+        if not text:
+            return ()
+        return self._select(_T.c.uuid.startswith(text.lower(), autoescape=True), limit=_PREFIX_LIMIT)
+
+    def find_by_request_id(self, request_id: str) -> Run | None:
+        """Return the run that a request id names."""
+        return next(iter(self._select(_T.c.request_id == request_id, limit=1)), None)
+
+    def find_active(self, pool_uuid: str, vm_uuid: str) -> Run | None:
+        """Return the run that holds the VM: running, suspended or unknown."""
+        return next(iter(self._select(_T.c.active_key == _active_key(pool_uuid, vm_uuid), limit=1)), None)
+
+    def list(self, *, active_only: bool = False, limit: int = 100) -> tuple[Run, ...]:
+        """Return runs, newest first."""
+        return self._select(_T.c.state.in_(_ACTIVE) if active_only else sa.true(), limit=limit)
+
+    def set_state(self, fence: Fence, state: RunState, *, phase: str | None = None, summary: str = "") -> None:
+        """Store how the run stands, with an event; a terminal state lets the VM go, any other holds it.
+
+        An empty summary keeps the last one. LockedError when a run that had ended is to go on (after a repair)
+        and another run holds the VM by now.
+        """
+        values: dict[str, Any] = {"state": state.value, "updated_at": Now()}
+        if phase is not None:
+            values["phase"] = phase
+        if summary:
+            values["summary"] = summary
+        data = {"state": state.value, "phase": phase, "summary": summary}
+        event = records.EventAppender(fence.run_uuid, "state", data)
+
+        def work(conn: sa.Connection) -> None:
+            run = _get(conn, fence.run_uuid)
+            key = None if state.is_terminal else _active_key(run.request.pool_uuid, run.request.vm_uuid)
+            if key is not None and run.state.is_terminal:
+                _check_vm_is_free(conn, run.request)
+            conn.execute(sa.update(_T).where(_T.c.uuid == fence.run_uuid).values(active_key=key, **values))
+            event.append(conn)
+
+        self._transactor.write(work, fence)
+
+    def _insert(self, work: Any) -> Any:
+        try:
+            return self._transactor.write(work)
+        except sa.exc.IntegrityError:
+            # Where writers do not queue as on SQLite, two may both have found nothing; now the winner is visible.
+            return self._transactor.write(work)
+
+    def _select(self, condition: sa.ColumnElement[bool], *, limit: int) -> tuple[Run, ...]:
+        query = sa.select(_T).where(condition).order_by(_T.c.created_at.desc(), _T.c.uuid).limit(limit)
+        return self._transactor.read(lambda conn: tuple(records.make_run(row) for row in conn.execute(query)))
+
+
+def _active_key(pool_uuid: str, vm_uuid: str) -> str:
+    return f"{pool_uuid}/{vm_uuid}"
+
+
+def _make_book(run_uuid: str, flows: Sequence[FlowSpec]) -> tf_models.LogBook:
+    """Make the logbook with a detail for each flow, from which TaskFlow can build its engine."""
+    book = tf_models.LogBook(f"lmflow {run_uuid}", uuid=str(uuid.uuid4()))
+    book.meta = {"run_uuid": run_uuid}
+    for flow in flows:
+        detail = tf_models.FlowDetail(flow.name, uuid=str(uuid.uuid4()))
+        detail.meta = {"factory": {"name": flow.factory, "args": [], "kwargs": dict(flow.kwargs)}}
+        book.add(detail)
+    records.to_text([detail.meta for detail in book])  # refuse what would come back as something else
+    return book
+
+
+def _flow_uuid(book: tf_models.LogBook, name: str) -> str:
+    return next((detail.uuid for detail in book if detail.name == name), "")
+
+
+def _make_values(run_uuid: str, request: MoveRequest, kind: str) -> dict[str, Any]:
+    if not 0 < len(request.request_id) <= schema.REQUEST_ID_LENGTH:
+        raise UsageError(f"a request id has 1 to {schema.REQUEST_ID_LENGTH} characters, not {len(request.request_id)}")
+    return {
+        "uuid": run_uuid,
+        "request_id": request.request_id,
+        "kind": kind,
+        "phase": "",
+        "pool_profile": request.pool_profile,
+        "pool_uuid": request.pool_uuid,
+        "vm_uuid": request.vm_uuid,
+        "request": records.to_text(request.to_json()),
+        "created_at": Now(),
+        "updated_at": Now(),
+        "summary": "",
+        **dict.fromkeys(("logbook_uuid", "move_uuid", "settle_uuid"), ""),
+    }
+
+
+def _get(conn: sa.Connection, run_uuid: str) -> Run:
+    row = conn.execute(sa.select(_T).where(_T.c.uuid == run_uuid)).first()
+    if row is None:
+        raise UsageError(f"there is no run {run_uuid}", advice="lmflow run list")
+    return records.make_run(row)
+
+
+def _find_request(conn: sa.Connection, run_uuid: str, request_id: str) -> Run | None:
+    """Return our own run when an earlier commit went through unheard; RequestExists for anybody else's."""
+    row = conn.execute(sa.select(_T).where(_T.c.request_id == request_id)).first()
+    if row is None:
+        return None
+    run = records.make_run(row)
+    if run.uuid != run_uuid:
+        raise RequestExists(run)
+    return run
+
+
+def _check_vm_is_free(conn: sa.Connection, request: MoveRequest) -> None:
+    key = _active_key(request.pool_uuid, request.vm_uuid)
+    row = conn.execute(sa.select(_T).where(_T.c.active_key == key)).first()
+    if row is None:
+        return
+    first = records.make_run(row)
+    lease = conn.execute(records.select_lease(first.uuid)).first()
+    owner = f": {locked_by(records.make_lease(lease)).message}" if lease is not None else ""
+    raise LockedError(
+        f"VM {first.request.vm_name or first.request.vm_uuid} is held by run {first.uuid} ({first.state}){owner}",
+        run_uuid=first.uuid,
+        advice=f"lmflow run show {first.uuid[:8]}, or lmflow resume {first.uuid[:8]} if its owner is gone",
+    )

@@ -1,0 +1,113 @@
+"""lmflow's own tables. They live beside TaskFlow's in one database; alembic's revisions create them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+metadata = sa.MetaData()
+
+UUID_LENGTH = 64
+REQUEST_ID_LENGTH = 190
+"""Longest request id in characters: four bytes each, it still fits into MariaDB's smallest key limit (767)."""
+
+
+def _key(length: int) -> sa.String:
+    """Return a string that is compared byte by byte everywhere; MariaDB's default would take 'a' for 'A'."""
+    return sa.String(length).with_variant(mysql.VARCHAR(length, collation="utf8mb4_bin"), "mysql", "mariadb")
+
+
+def _text() -> sa.Text:
+    """Return a text without a practical limit; MariaDB's TEXT ends at 64 KiB."""
+    return sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+
+
+def _run_uuid(*, primary_key: bool = False, index: bool = False) -> sa.Column[str]:
+    return sa.Column(
+        "run_uuid",
+        _key(UUID_LENGTH),
+        sa.ForeignKey("lmflow_runs.uuid", ondelete="CASCADE"),
+        primary_key=primary_key,
+        index=index,
+        nullable=False,
+    )
+
+
+runs = sa.Table(
+    "lmflow_runs",
+    metadata,
+    sa.Column("uuid", _key(UUID_LENGTH), primary_key=True),
+    sa.Column("request_id", _key(REQUEST_ID_LENGTH), nullable=False, unique=True),
+    sa.Column("kind", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
+    sa.Column("phase", sa.String(64), nullable=False),
+    sa.Column("parent_uuid", _key(UUID_LENGTH), sa.ForeignKey("lmflow_runs.uuid", ondelete="SET NULL")),
+    sa.Column("priority", sa.Integer, nullable=False, default=0),
+    sa.Column("pool_profile", sa.String(255), nullable=False),
+    sa.Column("pool_uuid", _key(UUID_LENGTH), nullable=False),
+    sa.Column("vm_uuid", _key(UUID_LENGTH), nullable=False),
+    # "pool/vm" while the run is active, NULL afterwards: every database lets a unique key hold many NULLs
+    sa.Column("active_key", _key(140), unique=True),
+    sa.Column("request", _text(), nullable=False),
+    sa.Column("logbook_uuid", _key(UUID_LENGTH), nullable=False),
+    sa.Column("move_uuid", _key(UUID_LENGTH), nullable=False),
+    sa.Column("settle_uuid", _key(UUID_LENGTH), nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False, index=True),
+    sa.Column("updated_at", sa.Double, nullable=False),
+    sa.Column("summary", _text(), nullable=False),
+    sa.Index("ix_lmflow_runs_state", "state", "created_at"),
+    sa.Index("ix_lmflow_runs_parent_uuid", "parent_uuid"),
+)
+
+events = sa.Table(
+    "lmflow_events",
+    metadata,
+    _run_uuid(primary_key=True),
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("kind", sa.String(64), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("data", _text(), nullable=False),
+)
+
+attempts = sa.Table(
+    "lmflow_attempts",
+    metadata,
+    sa.Column("uuid", _key(UUID_LENGTH), primary_key=True),
+    _run_uuid(index=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("session_uuid", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("starts", _text(), nullable=False),
+    sa.Column("disabled", _text(), nullable=False),
+    sa.Column("task_uuid", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("ref_digits", sa.String(32), nullable=False),
+    sa.Column("progress", sa.Double, nullable=False),
+    sa.Column("outcome", sa.String(255), nullable=False),
+)
+
+leases = sa.Table(
+    "lmflow_leases",
+    metadata,
+    _run_uuid(primary_key=True),
+    sa.Column("token", sa.Integer, nullable=False),
+    sa.Column("machine", sa.String(320), nullable=False),
+    sa.Column("boot_id", sa.String(128), nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("started", sa.String(64), nullable=False),
+    sa.Column("session_uuid", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("lease_seconds", sa.Double, nullable=False),
+    sa.Column("expires_at", sa.Double, nullable=False),
+    sa.Column("beat", sa.BigInteger, nullable=False),
+)
+
+control = sa.Table(
+    "lmflow_control",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    _run_uuid(index=True),
+    sa.Column("kind", sa.String(64), nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("data", _text(), nullable=False),
+)

@@ -1,0 +1,145 @@
+"""One way to read and one to write: fenced, repeated over an outage of the database, errors in our words."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
+
+from lmflow.db import fence as fences
+from lmflow.db.fence import Fence
+from lmflow.exceptions import ConfigurationError, UnreachableError
+
+T = TypeVar("T")
+
+# Primary result codes, https://www.sqlite.org/rescode.html: busy, locked, I/O error, full, cannot open, protocol.
+_SQLITE_OUTAGE = frozenset({5, 6, 10, 13, 14, 15})
+# read-only, corrupt, not a database
+_SQLITE_UNFIT = frozenset({8, 11, 26})
+# MariaDB uses one exception class for outages and for mistakes; these numbers are outages, deadlock and lock wait.
+_MYSQL_OUTAGE = frozenset(
+    {1040, 1042, 1047, 1053, 1158, 1159, 1160, 1161, 1180, 1203, 1205, 1213, 1290, 1927, 2002, 2003, 2006, 2013, 2014}
+    | {2045, 2055, 4031}
+)
+
+
+class Transactor:
+    """Runs work in transactions of one engine.
+
+    The work may be called again after an outage, also after one that hit the commit, whose effect is then
+    unknown: it has to give the same result when it finds its own rows already there.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        *,
+        outage_seconds: float = 120.0,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.engine = engine
+        self._reader = engine.execution_options(lmflow_reading=True)
+        self._outage_seconds = outage_seconds
+        self._sleep = sleep
+        self._monotonic = monotonic
+        self._down_since: float | None = None
+
+    def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run work that only reads; UnreachableError after an outage of ``outage_seconds``."""
+
+        def once() -> T:
+            with self._reader.begin() as conn:
+                return work(conn)
+
+        return self._outlast(once)
+
+    def write(self, work: Callable[[sa.Connection], T], fence: Fence | None = None) -> T:
+        """Run work in one write transaction behind the fence.
+
+        LeaseLost when the token is void, UnreachableError after an outage; integrity errors pass unchanged.
+        """
+
+        def once() -> T:
+            with fence.lock if fence else contextlib.nullcontext(), self.engine.begin() as conn:
+                if fence:
+                    fences.check(conn, fence)
+                return work(conn)
+
+        return self._outlast(once)
+
+    def _outlast(self, once: Callable[[], T]) -> T:
+        delay = 0.05
+        while True:
+            try:
+                result = once()
+            except (sa_exc.DBAPIError, sa_exc.TimeoutError) as error:
+                if not is_outage(error):
+                    raise reworded(error, self.engine) from error
+                self._give_up_in_time(error)
+                # Several owners wait for the same database: without jitter they would all return at one moment.
+                self._sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
+                delay = min(delay * 2, 2.0)
+            else:
+                self._down_since = None
+                return result
+
+    def _give_up_in_time(self, error: Exception) -> None:
+        """Raise UnreachableError once the outage lasts too long.
+
+        The clock of an outage runs on over calls until one succeeds: TaskFlow repeats a failed save by itself
+        twice, and three full waits would be three times what was asked for.
+        """
+        now = self._monotonic()
+        if self._down_since is None:
+            self._down_since = now
+        down = now - self._down_since
+        if down >= self._outage_seconds:
+            raise unreachable(self.engine, error, down) from error
+
+
+def is_outage(error: Exception) -> bool:
+    """Say whether waiting may help: the database is away, busy or full; not that it refuses what we asked."""
+    if isinstance(error, sa_exc.TimeoutError):
+        return True
+    if not isinstance(error, sa_exc.DBAPIError):
+        return False
+    if error.connection_invalidated:
+        return True
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return code & 0xFF in _SQLITE_OUTAGE
+    if not isinstance(error, sa_exc.OperationalError):
+        return False
+    number = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    return number in _MYSQL_OUTAGE if isinstance(number, int) else True
+
+
+def unreachable(engine: sa.Engine, error: Exception, seconds: float) -> UnreachableError:
+    """Make the error for a database that does not answer; it never shows the URL's password."""
+    where = engine.url.render_as_string(hide_password=True)
+    cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    waited = f" for {seconds:.0f} s" if seconds >= 1 else ""
+    return UnreachableError(
+        f"the database {where} did not answer{waited}: {cause}",
+        tried=[f"{where}: {cause}"],
+        advice="check that the database runs and that [database] connection in lmflow.conf names it; then try again",
+    )
+
+
+def reworded(error: Exception, engine: sa.Engine) -> Exception:
+    """Return our error for a driver's: what only an operator can put right, or an outage; else the error itself."""
+    if is_outage(error):
+        return unreachable(engine, error, 0)
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    if code is None or code & 0xFF not in _SQLITE_UNFIT:
+        return error
+    return ConfigurationError(
+        f"the database {engine.url.render_as_string(hide_password=True)} cannot be used: {getattr(error, 'orig', '')}",
+        advice="check the file's permissions, or name another file in [database] connection",
+    )
