@@ -43,7 +43,9 @@ class ControlStore:
 
         def work(conn: sa.Connection) -> tuple[ControlRequest, ...]:
             return tuple(
-                ControlRequest(number=row.id, run_uuid=row.run_uuid, kind=row.kind, at=row.at, data=json.loads(row.data))
+                ControlRequest(
+                    number=row.id, run_uuid=row.run_uuid, kind=row.kind, at=row.at, data=json.loads(row.data)
+                )
                 for row in conn.execute(query)
             )
 

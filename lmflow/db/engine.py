@@ -71,7 +71,9 @@ def _unusable(parsed: URL, error: Exception) -> ConfigurationError:
 def _open_sqlite(parsed: URL, mountinfo: Path) -> sa.Engine:
     name = parsed.database or ":memory:"
     if name == ":memory:" or name.startswith("file:"):
-        raise ConfigurationError(f"the SQLite database {name!r} is no plain file, so nothing would survive us", advice=_REMEDY)
+        raise ConfigurationError(
+            f"the SQLite database {name!r} is no plain file, so nothing would survive us", advice=_REMEDY
+        )
     path = Path(name).absolute()
     sqlite_file.check_place(path, mountinfo)
     sqlite_file.ensure_file(path)

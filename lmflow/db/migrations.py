@@ -16,7 +16,7 @@ REVISIONS = ("0001",)
 
 _SCRIPTS = Path(__file__).parent / "alembic"
 _LOCK_NUMBER = 0x6C6D666C6F77  # "lmflow", PostgreSQL's advisory locks are numbers
-_LOCK_SECONDS = 300
+_MYSQL_LOCK = sa.select(sa.func.get_lock("lmflow_upgrade", 300))  # seconds
 
 
 def find_version(engine: sa.Engine) -> str | None:
@@ -77,9 +77,8 @@ def _locked(engine: sa.Engine) -> Iterator[sa.Connection]:
         kind = conn.dialect.name
         if kind == "postgresql":
             conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_NUMBER)))
-        elif kind in ("mysql", "mariadb"):
-            if conn.execute(sa.select(sa.func.get_lock("lmflow_upgrade", _LOCK_SECONDS))).scalar() != 1:
-                raise ConfigurationError("another lmflow is still upgrading the database", advice="lmflow db upgrade")
+        elif kind in ("mysql", "mariadb") and not conn.execute(_MYSQL_LOCK).scalar():
+            raise ConfigurationError("another lmflow is still upgrading the database", advice="lmflow db upgrade")
         yield conn
         if kind in ("mysql", "mariadb"):
             conn.execute(sa.select(sa.func.release_lock("lmflow_upgrade")))

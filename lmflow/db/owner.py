@@ -35,7 +35,7 @@ def is_dead(owner: Owner, me: Owner) -> bool:
     started = _started(owner.pid)
     if started is None:  # /proc may be mounted with hidepid, so that a living process of another user is not seen
         return False
-    return started == "" or (owner.started != "" and started != owner.started)
+    return started == "" or owner.started not in ("", started)
 
 
 def describe(owner: Owner) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from taskflow.persistence import models as tf_models
@@ -18,7 +18,9 @@ from lmflow.db.transactions import Transactor
 from lmflow.exceptions import LmflowError, LockedError, UsageError
 from lmflow.models import MoveRequest, Owner, Run, RunState
 
-_T = schema.runs
+T = TypeVar("T")
+
+_RUNS = schema.runs
 _ACTIVE = [state.value for state in RunState if not state.is_terminal]
 _PREFIX_LIMIT = 20
 
@@ -39,7 +41,8 @@ class RequestExists(LmflowError):  # noqa: N818 - an answer rather than an error
 
     def __init__(self, run: Run) -> None:
         super().__init__(
-            f"request {run.request.request_id} is run {run.uuid} ({run.state})", advice=f"lmflow run show {run.uuid[:8]}"
+            f"request {run.request.request_id} is run {run.uuid} ({run.state})",
+            advice=f"lmflow run show {run.uuid[:8]}",
         )
         self.run = run
 
@@ -73,10 +76,12 @@ class RunStore:
             mine = _find_request(conn, run_uuid, request.request_id)
             if mine is None:
                 _check_vm_is_free(conn, request)
-                conn.execute(sa.insert(_T).values(**values))
+                conn.execute(sa.insert(_RUNS).values(**values))
                 backend.insert_logbook(conn, book)
                 lease = records.lease_values(owner, lease_seconds)
-                conn.execute(sa.insert(schema.leases).values(run_uuid=run_uuid, token=1, session_uuid="", beat=0, **lease))
+                conn.execute(
+                    sa.insert(schema.leases).values(run_uuid=run_uuid, token=1, session_uuid="", beat=0, **lease)
+                )
                 event.append(conn)
                 mine = _get(conn, run_uuid)
             return mine, Fence(run_uuid, 1)
@@ -95,7 +100,7 @@ class RunStore:
         def work(conn: sa.Connection) -> Run:
             mine = _find_request(conn, run_uuid, request.request_id)
             if mine is None:
-                conn.execute(sa.insert(_T).values(**values))
+                conn.execute(sa.insert(_RUNS).values(**values))
                 created.append(conn)
                 ended.append(conn)
                 mine = _get(conn, run_uuid)
@@ -111,19 +116,19 @@ class RunStore:
         """Return the runs (at most 20) whose UUID begins with the text, newest first; none for an empty text."""
         if not text:
             return ()
-        return self._select(_T.c.uuid.startswith(text.lower(), autoescape=True), limit=_PREFIX_LIMIT)
+        return self._select(_RUNS.c.uuid.startswith(text.lower(), autoescape=True), limit=_PREFIX_LIMIT)
 
     def find_by_request_id(self, request_id: str) -> Run | None:
         """Return the run that a request id names."""
-        return next(iter(self._select(_T.c.request_id == request_id, limit=1)), None)
+        return next(iter(self._select(_RUNS.c.request_id == request_id, limit=1)), None)
 
     def find_active(self, pool_uuid: str, vm_uuid: str) -> Run | None:
         """Return the run that holds the VM: running, suspended or unknown."""
-        return next(iter(self._select(_T.c.active_key == _active_key(pool_uuid, vm_uuid), limit=1)), None)
+        return next(iter(self._select(_RUNS.c.active_key == _active_key(pool_uuid, vm_uuid), limit=1)), None)
 
     def list(self, *, active_only: bool = False, limit: int = 100) -> tuple[Run, ...]:
         """Return runs, newest first."""
-        return self._select(_T.c.state.in_(_ACTIVE) if active_only else sa.true(), limit=limit)
+        return self._select(_RUNS.c.state.in_(_ACTIVE) if active_only else sa.true(), limit=limit)
 
     def set_state(self, fence: Fence, state: RunState, *, phase: str | None = None, summary: str = "") -> None:
         """Store how the run stands, with an event; a terminal state lets the VM go, any other holds it.
@@ -144,12 +149,12 @@ class RunStore:
             key = None if state.is_terminal else _active_key(run.request.pool_uuid, run.request.vm_uuid)
             if key is not None and run.state.is_terminal:
                 _check_vm_is_free(conn, run.request)
-            conn.execute(sa.update(_T).where(_T.c.uuid == fence.run_uuid).values(active_key=key, **values))
+            conn.execute(sa.update(_RUNS).where(_RUNS.c.uuid == fence.run_uuid).values(active_key=key, **values))
             event.append(conn)
 
         self._transactor.write(work, fence)
 
-    def _insert(self, work: Any) -> Any:
+    def _insert(self, work: Callable[[sa.Connection], T]) -> T:
         try:
             return self._transactor.write(work)
         except sa.exc.IntegrityError:
@@ -157,7 +162,7 @@ class RunStore:
             return self._transactor.write(work)
 
     def _select(self, condition: sa.ColumnElement[bool], *, limit: int) -> tuple[Run, ...]:
-        query = sa.select(_T).where(condition).order_by(_T.c.created_at.desc(), _T.c.uuid).limit(limit)
+        query = sa.select(_RUNS).where(condition).order_by(_RUNS.c.created_at.desc(), _RUNS.c.uuid).limit(limit)
         return self._transactor.read(lambda conn: tuple(records.make_run(row) for row in conn.execute(query)))
 
 
@@ -201,7 +206,7 @@ def _make_values(run_uuid: str, request: MoveRequest, kind: str) -> dict[str, An
 
 
 def _get(conn: sa.Connection, run_uuid: str) -> Run:
-    row = conn.execute(sa.select(_T).where(_T.c.uuid == run_uuid)).first()
+    row = conn.execute(sa.select(_RUNS).where(_RUNS.c.uuid == run_uuid)).first()
     if row is None:
         raise UsageError(f"there is no run {run_uuid}", advice="lmflow run list")
     return records.make_run(row)
@@ -209,7 +214,7 @@ def _get(conn: sa.Connection, run_uuid: str) -> Run:
 
 def _find_request(conn: sa.Connection, run_uuid: str, request_id: str) -> Run | None:
     """Return our own run when an earlier commit went through unheard; RequestExists for anybody else's."""
-    row = conn.execute(sa.select(_T).where(_T.c.request_id == request_id)).first()
+    row = conn.execute(sa.select(_RUNS).where(_RUNS.c.request_id == request_id)).first()
     if row is None:
         return None
     run = records.make_run(row)
@@ -220,7 +225,7 @@ def _find_request(conn: sa.Connection, run_uuid: str, request_id: str) -> Run | 
 
 def _check_vm_is_free(conn: sa.Connection, request: MoveRequest) -> None:
     key = _active_key(request.pool_uuid, request.vm_uuid)
-    row = conn.execute(sa.select(_T).where(_T.c.active_key == key)).first()
+    row = conn.execute(sa.select(_RUNS).where(_RUNS.c.active_key == key)).first()
     if row is None:
         return
     first = records.make_run(row)

@@ -25,7 +25,9 @@ def check_place(path: Path, mountinfo: Path = MOUNTINFO) -> None:
         parent = _existing_parent(path)
         _check_filesystem(path if path.exists() else parent, mountinfo)
     except OSError as error:
-        raise ConfigurationError(f"the database file {path} cannot be used: {error.strerror}", advice=_REMEDY) from error
+        raise ConfigurationError(
+            f"the database file {path} cannot be used: {error.strerror}", advice=_REMEDY
+        ) from error
 
 
 def ensure_file(path: Path) -> None:

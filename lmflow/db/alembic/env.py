@@ -1,4 +1,4 @@
-"""alembic's environment: it runs on the connection, and inside the transaction, that lmflow.db.migrations hands over."""
+"""alembic's environment: it runs on the connection, and in the transaction, that lmflow.db.migrations hands over."""
 
 from alembic import context
 
