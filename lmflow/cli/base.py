@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+import importlib
+import importlib.metadata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cliff.display import DisplayCommandBase
 from cliff.lister import Lister
 from cliff.show import ShowOne
+from stevedore import ExtensionManager
+from stevedore.extension import Extension
 
 from lmflow.cli.exits import Exit
 
 if TYPE_CHECKING:
     from lmflow.cli.main import LmflowApp
+
+_FORMATTERS = {
+    "text": "lmflow.cli.formatters:TextFormatter",
+    "table": "cliff.formatters.table:TableFormatter",
+    "json": "cliff.formatters.json_format:JSONFormatter",
+    "yaml": "cliff.formatters.yaml_format:YAMLFormatter",
+    "value": "cliff.formatters.value:ValueFormatter",
+}
+_NO_ENTRY_POINT = importlib.metadata.EntryPoint("", "", "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +42,16 @@ class Answer:
 
 class _Answering(DisplayCommandBase[Any]):
     """Runs ``answer`` and prints it; the exit code is the answer's."""
+
+    formatters: ClassVar[Mapping[str, str]]
+
+    def _load_formatter_plugins(self) -> Any:
+        """Build cliff's collection of formatters from our table, so that ``text`` is no format of other programs."""
+        made = (
+            Extension(name, _NO_ENTRY_POINT, object, getattr(importlib.import_module(module), kind)())
+            for name, (module, _, kind) in ((n, where.partition(":")) for n, where in self.formatters.items())
+        )
+        return ExtensionManager.make_test_instance(list(made))
 
     def get_app(self) -> LmflowApp:
         """Return the application by its real type."""
@@ -65,12 +88,12 @@ class _Answering(DisplayCommandBase[Any]):
 class ShowCommand(_Answering, ShowOne):
     """A command that answers with one thing."""
 
-    formatter_namespace = "lmflow.formatter.show"  # type: ignore[assignment]  # cliff makes it a property
-    formatter_default = "text"  # type: ignore[assignment]
+    formatters = _FORMATTERS
+    formatter_default = "text"
 
 
 class ListCommand(_Answering, Lister):
     """A command that answers with rows."""
 
-    formatter_namespace = "lmflow.formatter.list"  # type: ignore[assignment]
-    formatter_default = "text"  # type: ignore[assignment]
+    formatters: ClassVar[Mapping[str, str]] = {**_FORMATTERS, "csv": "cliff.formatters.commaseparated:CSVLister"}
+    formatter_default = "text"

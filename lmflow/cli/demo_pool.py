@@ -57,14 +57,17 @@ class DemoPool:
 
     @property
     def database_url(self) -> str:
+        """Where the runs of the demo are kept; it outlives the pool."""
         return f"sqlite:///{self.directory / 'lmflow.db'}"
 
     @property
     def pid(self) -> int:
+        """The simulator's process."""
         return int(self.ready["pid"])
 
     @property
     def waits(self) -> Waits:
+        """Every wait, scaled as the pool is."""
         return make_waits(float(self.ready["time_scale"]))
 
     def get_password(self, _profile: str) -> str:
@@ -92,7 +95,7 @@ class DemoPool:
 def ask_control(port: int, method: str, path: str, body: Any = None) -> Any:
     """Send one JSON request to a control port of the simulator and return the JSON of the reply."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(  # noqa: S310 - always http on this machine
+    request = urllib.request.Request(
         f"http://127.0.0.1:{port}{path}", data=data, method=method, headers={"Content-Type": "application/json"}
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -184,7 +187,7 @@ def _is_alive(pool: DemoPool) -> bool:
         recorded = json.loads((pool.directory / "process.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return True
-    return recorded["pid"] != pool.pid or recorded["started"] == started
+    return bool(recorded["pid"] != pool.pid or recorded["started"] == started)
 
 
 def _read_start(pid: int) -> str:

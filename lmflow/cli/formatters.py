@@ -18,6 +18,7 @@ class Nested(columns.FormattableColumn[Any]):
         self._text = text
 
     def human_readable(self) -> str:
+        """Return the text; cliff's own default is Python's repr."""
         return self._text
 
 
@@ -28,7 +29,11 @@ class TextFormatter(base.ListFormatter, base.SingleFormatter):
         """Add nothing: text has no options."""
 
     def emit_list(
-        self, column_names: Sequence[str], data: Iterable[Sequence[Any]], stdout: TextIO, parsed_args: argparse.Namespace
+        self,
+        column_names: Sequence[str],
+        data: Iterable[Sequence[Any]],
+        stdout: TextIO,
+        parsed_args: argparse.Namespace,
     ) -> None:
         """Write each row as one line of ``field: value`` pairs."""
         for row in data:

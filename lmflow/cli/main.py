@@ -21,6 +21,20 @@ from lmflow.exceptions import FlowSuspended, LeaseLost, UsageError
 _SIGPIPE = 141
 
 
+class Commands(CommandManager):
+    """The commands of entry points, each loaded only when it is asked for.
+
+    stevedore loads all of them for each command, leaves out a broken one in silence, and its cache on disk misses
+    an upgrade that follows an installation within two minutes.
+    """
+
+    def load_commands(self, namespace: str) -> None:
+        """Note the commands of a namespace; ``run_list`` is called ``run list``."""
+        self.group_list.append(namespace)
+        for entry in importlib.metadata.entry_points(group=namespace):
+            self.commands[entry.name.replace("_", " ")] = entry
+
+
 class LmflowApp(App):
     """Live migration in XAPI pools that survives the death of whatever runs it."""
 
@@ -30,7 +44,7 @@ class LmflowApp(App):
         super().__init__(
             description="Live migration in XAPI pools that survives the death of whatever runs it.",
             version=importlib.metadata.version("lmflow"),
-            command_manager=CommandManager("lmflow.cli"),
+            command_manager=Commands("lmflow.cli"),
             deferred_help=True,
         )
         self.printer = Printer(self.stderr)
@@ -95,7 +109,7 @@ class LmflowApp(App):
         except ValueError:
             near = self.get_fuzzy_matches(argv[0])
             raise UsageError(f"there is no command {argv[0]!r}", candidates=near, advice="lmflow --help") from None
-        command = factory(self, self.options, cmd_name=name)
+        command = factory(self, self.options)
         return command.run(command.get_parser(f"{self.NAME} {name}").parse_args(rest))
 
 

@@ -41,6 +41,7 @@ class Printer:
 
     @property
     def stream(self) -> TextIO | None:
+        """The stream written to; None once nobody reads."""
         return self._stream
 
     @property
