@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from lmflow import conf
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(sys.executable).parent
 SET_UPS = {
@@ -103,8 +105,6 @@ def test_pictures_are_what_the_command_draws(language: str, home: dict[str, str]
 
 
 def test_the_example_of_a_profile_can_be_loaded(tmp_path: pathlib.Path) -> None:
-    from lmflow import conf
-
     (block,) = _blocks("ini")
     example = tmp_path / "lmflow.conf"
     example.write_text(block["body"], encoding="utf-8")
