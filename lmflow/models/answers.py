@@ -29,11 +29,13 @@ class Notice(Model):
 class Outcome(Model):
     """How a run stands when lmflow lets go of it.
 
-    ``vm_state`` is a sentence on where the VM is, and by which evidence.
+    ``vm_state`` is a sentence on where the VM is, and by which evidence. ``reason`` says why a run was let go of
+    before its end: unknown, unreachable, detached, deadline, error; else ''.
     """
 
     run: Run
     vm_state: str = ""
+    reason: str = ""
     already_there: bool = False
     findings: tuple[Finding, ...] = ()
     error: XapiError | None = None

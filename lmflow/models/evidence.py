@@ -10,7 +10,10 @@ from lmflow.models.pool import XapiError
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TaskView(Model):
-    """A XAPI task record. ``status`` is pending, success, failure or cancelled; ``progress`` is not monotone."""
+    """A XAPI task record. ``status`` is pending, success, failure or cancelled; ``progress`` is not monotone.
+
+    ``ref_digits`` are the first twelve hex digits of its reference, by which the witness names it.
+    """
 
     uuid: str
     name_label: str
@@ -19,6 +22,7 @@ class TaskView(Model):
     cancellable: bool
     error: XapiError | None = None
     attempt_id: str | None = None
+    ref_digits: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from lmflow.verdict.decide import ORDERED_CODES, Verdict, VerdictKind, decide, is_ordered
 from lmflow.verdict.evidence import Evidence, Sent, make_evidence
-from lmflow.verdict.settling import Looks, is_settled, look
+from lmflow.verdict.settling import Looks, is_overdue, is_settled, look
 
 __all__ = [
     "ORDERED_CODES",
@@ -13,6 +13,7 @@ __all__ = [
     "VerdictKind",
     "decide",
     "is_ordered",
+    "is_overdue",
     "is_settled",
     "look",
     "make_evidence",

@@ -1,0 +1,1 @@
+"""Composition only: which steps, in which order. No I/O, no configuration, no clock."""

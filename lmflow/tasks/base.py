@@ -1,0 +1,101 @@
+"""The one subclass of TaskFlow's task: what every step of a migration has in common."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from taskflow import task
+
+from lmflow.exceptions import (
+    FlowSuspended,
+    LmflowError,
+    MigrationFailedError,
+    RefusedError,
+    UnreachableError,
+    XapiFailureError,
+)
+from lmflow.tasks.context import Context
+
+LOG = logging.getLogger(__name__)
+
+MAX_RESULT_BYTES = 16 * 1024
+
+
+class BaseTask(task.Task):
+    """A step: ``act`` does it, ``undo`` takes back what it did. Both look at the pool first and may run twice.
+
+    ``NAME`` is persisted and must never change. ``AFTER_SUBMIT`` marks the steps from the submit on: there an
+    unexpected error must not revert anything, it leaves the flow as a crash would.
+    """
+
+    NAME: ClassVar[str]
+    REQUIRES: ClassVar[tuple[str, ...]] = ()
+    PROVIDES: ClassVar[str | None] = None
+    AFTER_SUBMIT: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__(name=self.NAME, provides=self.PROVIDES, requires=("context", *self.REQUIRES))
+
+    def execute(self, context: Context, **inputs: Any) -> Any:
+        """Do the step and return strict JSON of at most 16 KiB."""
+        context.check_hold()
+        try:
+            return make_strict(self.NAME, _with_patience(context, lambda: self.act(context, **inputs)))
+        except (RefusedError, MigrationFailedError):
+            raise
+        except XapiFailureError as error:
+            self._suspend_if_sent(error)
+            raise MigrationFailedError(
+                f"{self.NAME}: {error.message}", xapi_code=error.xapi_code, xapi_params=error.xapi_params
+            ) from error
+        except Exception as error:
+            self._suspend_if_sent(error)
+            raise
+
+    def revert(self, context: Context, result: Any = None, flow_failures: Any = None, **kwargs: Any) -> None:
+        """Undo the step; never raises for a failure of its own: what could not be undone is recorded as left."""
+        context.check_hold()
+        try:
+            _with_patience(context, lambda: self.undo(context))
+        except Exception as error:
+            LOG.warning("revert of %s in run %s: %s", self.NAME, context.run_uuid, error)
+            text = error.message if isinstance(error, LmflowError) else f"{type(error).__name__}: {error}"
+            context.record("left", {"task": self.NAME, "text": text})
+
+    def act(self, context: Context, **inputs: Any) -> Any:
+        """Do the step; what it needs comes by the names in ``REQUIRES``."""
+        raise NotImplementedError
+
+    def undo(self, context: Context) -> None:
+        """Take back what this step did to the pool, by our own records; nothing by default."""
+
+    def _suspend_if_sent(self, error: Exception) -> None:
+        if self.AFTER_SUBMIT:
+            LOG.warning("%s stopped by %s: %s", self.NAME, type(error).__name__, error)
+            raise FlowSuspended("error", f"{self.NAME}: {error}") from error
+
+
+def make_strict(name: str, result: Any) -> Any:
+    """Return the result as it will come back from any database; ValueError when it would not come back equal."""
+    text = json.dumps(result, allow_nan=False)
+    if len(text.encode()) > MAX_RESULT_BYTES:
+        raise ValueError(f"the result of {name} has {len(text)} bytes, more than {MAX_RESULT_BYTES}")
+    strict = json.loads(text)
+    if strict != result:
+        raise ValueError(f"the result of {name} is not strict JSON")
+    return strict
+
+
+def _with_patience(context: Context, work: Callable[[], Any]) -> Any:
+    since = context.clock()
+    while True:
+        try:
+            return work()
+        except UnreachableError as error:
+            if not error.retryable:
+                raise FlowSuspended("unreachable", error.message) from error
+            context.say("message", f"the pool does not answer: {error.message}")
+            context.pause_for_pool(since, error)

@@ -1,0 +1,94 @@
+"""Our own book of changes to the pool: written before each change, so that only ours is ever undone.
+
+A change goes ``intended`` -> ``done`` -> ``undone``, or ends as ``void`` (it never happened) or ``unproved`` (it is as
+intended, and nothing shows that it was us). Only ``done`` is undone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Callable
+
+from lmflow.exceptions import FlowSuspended, MigrationFailedError, NoReplyError
+from lmflow.models import StartedTask, TaskView
+from lmflow.tasks.context import Context
+from lmflow.xapi import async_tasks
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """The latest word on one change. ``attempt_id`` marks the call that makes it, in the pool's own task."""
+
+    kind: str
+    object_uuid: str
+    step: str
+    attempt_id: str
+
+
+def list_changes(context: Context) -> tuple[Change, ...]:
+    """Return the latest word on each change of the run, in the order in which they were first intended."""
+    latest: dict[tuple[str, str], Change] = {}
+    for event in context.database.events.list(context.run_uuid, kind="change"):
+        change = Change(**{f.name: str(event.data[f.name]) for f in dataclasses.fields(Change)})
+        latest[change.kind, change.object_uuid] = change
+    return tuple(latest.values())
+
+
+def find_change(context: Context, kind: str, object_uuid: str) -> Change | None:
+    """Return the latest word on that change, None when it was never intended."""
+    return next((c for c in list_changes(context) if (c.kind, c.object_uuid) == (kind, object_uuid)), None)
+
+
+def write(context: Context, kind: str, object_uuid: str, step: str, attempt_id: str) -> Change:
+    """Append a word on a change, durably."""
+    change = Change(kind=kind, object_uuid=object_uuid, step=step, attempt_id=attempt_id)
+    context.record("change", dataclasses.asdict(change))
+    return change
+
+
+def make_attempt_id() -> str:
+    """Return a new id for one call."""
+    return str(uuid.uuid4())
+
+
+def send(context: Context, attempt_id: str, start: Callable[[], StartedTask]) -> TaskView | None:
+    """Send one changing call and wait for its task's end; None when no task of ours is to be found.
+
+    No reply is no verdict: our session is ended, so that the call can no longer begin, and the pool is asked
+    for a task with our mark. Side effect: the finished task's record is destroyed.
+    """
+    context.adopt_session()
+    try:
+        task_uuid = start().task_uuid
+    except NoReplyError as error:
+        context.say("message", error.message)
+        context.fence_off()
+        task_uuid = ""
+    return wait_for_end(context, task_uuid=task_uuid, attempt_id=attempt_id)
+
+
+def wait_for_end(context: Context, *, task_uuid: str = "", attempt_id: str) -> TaskView | None:
+    """Wait until that task has ended, destroy its record and return its last state; None when there is none."""
+    began = context.clock()
+    while True:
+        task = async_tasks.find_task(context.connection, task_uuid=task_uuid, attempt_id=attempt_id)
+        if task is None:
+            return None
+        if task.status != "pending":
+            async_tasks.destroy_task(context.connection, task.uuid)
+            return task
+        if context.clock() - began > context.waits.operation_seconds:
+            raise FlowSuspended("deadline", f"{task.name_label} has not ended in {context.waits.operation_seconds:g} s")
+        context.pause(min(0.2, context.waits.poll_seconds))
+
+
+def fail(task: TaskView | None, what: str) -> MigrationFailedError:
+    """Make the error for a change that did not succeed, with XAPI's code when it gave one."""
+    if task is None or task.error is None:
+        return MigrationFailedError(f"{what}: no task of ours is to be found, and it is not done")
+    return MigrationFailedError(
+        f"{what}: {task.error.code} {list(task.error.params)}",
+        xapi_code=task.error.code,
+        xapi_params=task.error.params,
+    )

@@ -1,0 +1,30 @@
+"""Last step: clear away our own traces and say how it ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lmflow.tasks.base import BaseTask
+from lmflow.tasks.context import Context
+from lmflow.tasks.traces import remove_traces
+
+
+class Conclude(BaseTask):
+    """Destroy our finished task record, whose verdict is stored, and put the end in one sentence.
+
+    Running it twice finds the record gone. It has no revert: nothing is left to take back.
+    """
+
+    NAME = "conclude"
+    REQUIRES = ("view", "traces")
+    PROVIDES = "end"
+
+    def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
+        """Return the summary."""
+        remove_traces(context)
+        request, view = context.request, inputs["view"]
+        summary = f"{request.vm_name} runs on {request.destination_name}"
+        if not view["right"]:
+            shown = view["power_state"] or "no such VM"
+            summary += f"; XAPI wrongly shows {shown}. To repair: {view['repair']}"
+        return {"summary": summary}

@@ -1,0 +1,27 @@
+"""Reading once what the rules need."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from lmflow.tasks.base import BaseTask
+from lmflow.tasks.context import Context
+from lmflow.xapi import reads
+
+
+class Observe(BaseTask):
+    """Read VM, hosts, storage and networks for this VM and this destination; provides ``snapshot``.
+
+    Running it twice reads again. It changes nothing, so there is nothing to revert.
+    """
+
+    NAME = "observe"
+    PROVIDES = "snapshot"
+
+    def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
+        """Return the snapshot as JSON."""
+        request = context.request
+        return reads.read_snapshot(
+            context.connection, request.vm_uuid, request.destination_uuid, now=time.time()
+        ).to_json()

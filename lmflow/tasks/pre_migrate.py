@@ -1,0 +1,118 @@
+"""Preparing the destination: storage that is known there and not plugged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lmflow import checks
+from lmflow.models import PBD, Snapshot
+from lmflow.tasks import changes
+from lmflow.tasks.base import BaseTask
+from lmflow.tasks.context import Context
+from lmflow.tasks.verdicts import wait_for_verdict
+from lmflow.verdict import Sent, VerdictKind
+from lmflow.xapi import changes as pool_changes
+from lmflow.xapi import reads
+
+PLUG = "plug_pbd"
+
+
+class PreMigrate(BaseTask):
+    """Plug the destination's PBDs of the shared SRs that the VM's disks are on.
+
+    Running it twice is safe: each plug is written down before it is sent, one that is plugged is left alone, and
+    after a crash the pool's task with our mark says whether it was ours. Its revert unplugs exactly those that
+    were proved to be our doing, and touches nothing at the destination unless the VM is proved not to be there.
+    """
+
+    NAME = "pre_migrate"
+    REQUIRES = ("snapshot",)
+
+    def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
+        """Return the UUIDs of the PBDs that we plugged; MigrationFailedError when one cannot be plugged."""
+        for pbd in checks.find_plugs(Snapshot.from_json(inputs["snapshot"])):
+            _ensure_plugged(context, pbd)
+        return {"plugged": [c.object_uuid for c in changes.list_changes(context) if c.step == "done"]}
+
+    def undo(self, context: Context) -> None:
+        """Unplug what is ours, last first."""
+        ours = [c for c in changes.list_changes(context) if c.kind == PLUG and c.step in ("intended", "done")]
+        if not ours or not _proved_absent(context):
+            for change in ours:
+                _leave(context, change, "the VM is not proved to be elsewhere than on the destination")
+            return
+        for change in reversed(ours):
+            if change.step == "intended":
+                change = _find_out(context, change)  # noqa: PLW2901 - the same change, after asking the pool
+            if change.step == "done":
+                _ensure_unplugged(context, change)
+
+
+def _ensure_plugged(context: Context, pbd: PBD) -> None:
+    change = changes.find_change(context, PLUG, pbd.uuid)
+    if change is not None and change.step == "intended":
+        change = _find_out(context, change)
+    if change is not None and change.step in ("done", "unproved"):
+        return
+    now = reads.read_pbd(context.connection, pbd.uuid)
+    if now is not None and now.currently_attached:
+        return
+    attempt_id = changes.make_attempt_id()
+    changes.write(context, PLUG, pbd.uuid, "intended", attempt_id)
+    context.say("message", f"plugging storage on {context.request.destination_name}")
+    task = changes.send(
+        context,
+        attempt_id,
+        lambda: pool_changes.plug_pbd(context.connection, pbd_uuid=pbd.uuid, attempt_id=attempt_id),
+    )
+    _settle_plug(context, pbd.uuid, attempt_id, succeeded=task is not None and task.status == "success")
+    after = reads.read_pbd(context.connection, pbd.uuid)
+    if after is None or not after.currently_attached:
+        raise changes.fail(task, f"plugging storage on {context.request.destination_name} failed")
+
+
+def _find_out(context: Context, change: changes.Change) -> changes.Change:
+    """After an interruption: ask the pool whether the plug that we intended was done, and by us."""
+    task = changes.wait_for_end(context, attempt_id=change.attempt_id)
+    succeeded = task is not None and task.status == "success"
+    return _settle_plug(context, change.object_uuid, change.attempt_id, succeeded=succeeded)
+
+
+def _settle_plug(context: Context, pbd_uuid: str, attempt_id: str, *, succeeded: bool) -> changes.Change:
+    pbd = reads.read_pbd(context.connection, pbd_uuid)
+    attached = pbd is not None and pbd.currently_attached
+    step = "done" if succeeded and attached else "unproved" if attached else "void"
+    change = changes.write(context, PLUG, pbd_uuid, step, attempt_id)
+    if step == "unproved":
+        _leave(context, change, "it is plugged now, and nothing shows that it was us")
+    return change
+
+
+def _ensure_unplugged(context: Context, change: changes.Change) -> None:
+    pbd = reads.read_pbd(context.connection, change.object_uuid)
+    if pbd is not None and pbd.currently_attached:
+        attempt_id = changes.make_attempt_id()
+        task = changes.send(
+            context,
+            attempt_id,
+            lambda: pool_changes.unplug_pbd(context.connection, pbd_uuid=pbd.uuid, attempt_id=attempt_id),
+        )
+        after = reads.read_pbd(context.connection, change.object_uuid)
+        if after is not None and after.currently_attached:
+            raise changes.fail(task, f"unplugging storage on {context.request.destination_name} failed")
+    changes.write(context, PLUG, change.object_uuid, "undone", change.attempt_id)
+
+
+def _proved_absent(context: Context) -> bool:
+    """Tell whether the VM is proved not to be on the destination, nor on its way there, at this moment."""
+    sight = wait_for_verdict(context)
+    there = context.request.destination_uuid
+    before = sight.evidence.sent is Sent.NOTHING and sight.verdict.kind is VerdictKind.REDO
+    if not (before or sight.verdict.kind is VerdictKind.ROLL_BACK):
+        return False
+    return sight.vm is None or there not in (sight.vm.resident_on_uuid, sight.vm.scheduled_to_be_resident_on_uuid)
+
+
+def _leave(context: Context, change: changes.Change, why: str) -> None:
+    text = f"PBD {change.object_uuid} on {context.request.destination_name} stays plugged: {why}"
+    context.record("left", {"task": PreMigrate.NAME, "text": text})

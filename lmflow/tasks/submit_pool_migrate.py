@@ -1,0 +1,162 @@
+"""The one step that asks the pool to move the VM, behind an interface that other kinds of moves can take."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any, Final
+
+from lmflow import checks
+from lmflow.exceptions import (
+    FlowSuspended,
+    MigrationFailedError,
+    NoReplyError,
+    RefusedError,
+    UnreachableError,
+    XapiFailureError,
+)
+from lmflow.models import Attempt, Finding, Snapshot, StartedTask
+from lmflow.tasks.base import BaseTask
+from lmflow.tasks.context import Context
+from lmflow.tasks.validate import refuse
+from lmflow.tasks.verdicts import wait_for_verdict
+from lmflow.verdict import Sent, VerdictKind
+from lmflow.xapi import changes as pool_changes
+from lmflow.xapi import reads
+
+MAX_SENDS: Final = 5
+
+
+class SubmitPoolMigrate(BaseTask):
+    """Send ``pool_migrate`` once: look, commit the intent, send, commit the task.
+
+    Running it twice is safe: an attempt that may have been sent is first judged by what the pool and its
+    witnesses say now, behind the fence; only a verdict that it never began allows another one. There is nothing to
+    revert here: a migration that was sent is never taken back, it is awaited.
+    """
+
+    NAME = "submit_pool_migrate"
+    AFTER_SUBMIT = True
+
+    def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
+        """Return whether a migration of ours is under way; RefusedError when the last look finds a reason."""
+        for _ in range(MAX_SENDS):
+            _ensure_fenced(context)
+            sight = wait_for_verdict(context, until_task=True)
+            kind = sight.verdict.kind
+            if kind is VerdictKind.UNKNOWN:
+                suspend_unknown(context, sight.verdict.because)
+            if kind is VerdictKind.ROLL_BACK and sight.evidence.sent is not Sent.NOTHING:
+                fail_stayed(context, sight.verdict.because, sight.attempt, sight.evidence.task)
+            if kind in (VerdictKind.CONCLUDE, VerdictKind.RE_ATTACH):
+                return {"sent": sight.attempt is not None}
+            if sight.attempt is not None and sight.attempt.state != "ended":
+                context.database.attempts.ended(context.fence, sight.attempt.uuid, "never began")
+            if self._send(context, _look_before(context)):
+                return {"sent": True}
+        raise FlowSuspended("unreachable", f"{MAX_SENDS} submits in a row did not reach the pool")
+
+    def submit(self, context: Context, attempt_uuid: str) -> StartedTask:
+        """Make the call that moves the VM; what a subclass for another kind of move replaces."""
+        request = context.request
+        return pool_changes.migrate_vm(
+            context.connection,
+            vm_uuid=request.vm_uuid,
+            destination_uuid=request.destination_uuid,
+            attempt_id=attempt_uuid,
+        )
+
+    def _send(self, context: Context, snapshot: Snapshot) -> bool:
+        """Send once. False when it surely had no effect, or when it must be found out whether it had."""
+        attempt = _begin(context, snapshot)
+        try:
+            started = self.submit(context, attempt.uuid)
+        except NoReplyError as error:
+            context.say("message", error.message)
+            return False
+        except UnreachableError as error:
+            context.database.attempts.ended(context.fence, attempt.uuid, "not sent")
+            context.say("message", error.message)
+            context.pause(context.waits.poll_seconds)
+            return False
+        except XapiFailureError as error:
+            context.database.attempts.ended(context.fence, attempt.uuid, f"refused: {error.xapi_code}")
+            if error.xapi_code == "SESSION_INVALID":
+                return False
+            raise MigrationFailedError(
+                error.message, xapi_code=error.xapi_code, xapi_params=error.xapi_params
+            ) from error
+        context.database.attempts.accepted(context.fence, attempt.uuid, started.task_uuid, started.ref_digits)
+        context.say(
+            "message", f"pool_migrate accepted: {context.request.vm_name} -> {context.request.destination_name}"
+        )
+        return True
+
+
+def _ensure_fenced(context: Context) -> None:
+    """End the session that an attempt without a reply was sent in: what has not begun yet can then never begin."""
+    attempt = context.database.attempts.latest(context.run_uuid)
+    if attempt is None or attempt.state != "intended":
+        return
+    if attempt.session_uuid == context.connection.session_uuid:
+        context.fence_off()
+    else:
+        context.connection.end_session(attempt.session_uuid)
+
+
+def _look_before(context: Context) -> Snapshot:
+    """Read VM and destination once more, wait for another operation on the VM, and ask every rule again."""
+    began, delay = context.clock(), context.waits.poll_seconds
+    while True:
+        request = context.request
+        snapshot = reads.read_snapshot(context.connection, request.vm_uuid, request.destination_uuid, now=time.time())
+        busy = snapshot.vm.current_operations
+        if busy and context.clock() - began < context.waits.operation_seconds:
+            context.say("message", f"{request.vm_name} is busy with {', '.join(busy)}: waiting")
+            context.pause(delay)
+            delay = min(delay * 2, 20.0)
+            continue
+        refuse(context, checks.check_all(snapshot) + _find_changed(context, snapshot))
+        return snapshot
+
+
+def _find_changed(context: Context, snapshot: Snapshot) -> tuple[Finding, ...]:
+    """Object to what only matters at this moment: another operation, or a VM that is no longer where it was."""
+    request, vm, found = context.request, snapshot.vm, []
+    if vm.current_operations:
+        found.append(("OTHER_OPERATION_IN_PROGRESS", f"{request.vm_name} is busy with {vm.current_operations[0]}"))
+    if vm.power_state == "Running" and vm.resident_on_uuid != request.source_uuid:
+        found.append(("VM_MOVED", f"{request.vm_name} is no longer on {request.source_name}"))
+    return tuple(Finding(rule="submit", code=c, message=m, remedy="look at the VM, then ask again") for c, m in found)
+
+
+def _begin(context: Context, snapshot: Snapshot) -> Attempt:
+    """Commit the intent, with the toolstacks' start times by which a restart is seen later."""
+    context.adopt_session()
+    context.check_hold()
+    starts = {h.uuid: h.agent_start_time for h in snapshot.hosts}
+    return context.database.attempts.begin(
+        context.fence,
+        attempt_uuid=str(uuid.uuid4()),
+        session_uuid=context.connection.session_uuid,
+        starts=starts,
+        disabled=tuple(h.uuid for h in snapshot.hosts if not h.enabled),
+    )
+
+
+def suspend_unknown(context: Context, because: str) -> None:
+    """Record that a person must decide, and leave the flow as a crash would: nothing is reverted."""
+    context.record("verdict", {"kind": VerdictKind.UNKNOWN.value, "because": because})
+    raise FlowSuspended("unknown", because)
+
+
+def fail_stayed(context: Context, because: str, attempt: Attempt | None, task: Any) -> None:
+    """Record that the VM is verified not to be on the destination, then fail, so that the flow reverts."""
+    error = task.error if task is not None else None
+    data = {"kind": VerdictKind.ROLL_BACK.value, "because": because, "error": error.to_json() if error else None}
+    context.record("verdict", data)
+    if attempt is not None and attempt.state != "ended":
+        context.database.attempts.ended(context.fence, attempt.uuid, "stayed")
+    raise MigrationFailedError(
+        because, xapi_code=error.code if error else "", xapi_params=error.params if error else ()
+    )
