@@ -1,5 +1,7 @@
 """What is committed: data says where it comes from, nothing names the place where it was written."""
 
+import configparser
+import fnmatch
 import gzip
 import pathlib
 
@@ -40,3 +42,13 @@ def test_an_origin_names_commit_and_licence_or_says_it_is_ours(root: pathlib.Pat
 
 def test_no_file_is_left_behind_by_an_editor_or_a_merge(committed: list[str]) -> None:
     assert not [p for p in committed if p.endswith((".orig", ".rej", ".swp", "~", ".bak", ".pyc", ".db"))]
+
+
+def test_everything_in_the_package_is_installed_with_it(root: pathlib.Path, committed: list[str]) -> None:
+    setup = configparser.ConfigParser()
+    setup.read_string((root / "setup.cfg").read_text(encoding="utf-8"))
+    patterns = setup["options.package_data"]["*"].split()
+    files = [pathlib.PurePosixPath(p) for p in committed if p.startswith("lmflow/")]
+    packages = {f.parent for f in files if f.name == "__init__.py"}
+    assert not [str(f) for f in files if f.parent not in packages], "a folder without __init__.py is not installed"
+    assert not [str(f) for f in files if f.suffix != ".py" and not any(fnmatch.fnmatch(f.name, p) for p in patterns)]

@@ -1,7 +1,9 @@
 """No module needs itself, not even lazily; the ground floor stands on the standard library alone."""
 
 import ast
+import configparser
 import graphlib
+import pathlib
 import re
 import sys
 from typing import Any
@@ -9,6 +11,16 @@ from typing import Any
 import grimp
 import pytest
 
+DECLARED_AS = {
+    "alembic": "alembic",
+    "cliff": "cliff",
+    "oslo_config": "oslo.config",
+    "rich": "rich",
+    "sqlalchemy": "SQLAlchemy",
+    "stevedore": "stevedore",
+    "taskflow": "taskflow[database]",
+    "XenAPI": "XenAPI",
+}
 OURS = re.compile(r"lmflow(\.models(\.\w+)?)?")
 
 
@@ -55,3 +67,13 @@ def test_the_ground_floor_needs_only_the_standard_library(sources: list[Any]) ->
 def test_the_rule_on_the_ground_floor_sees_what_is_foreign() -> None:
     tree = ast.parse("import json, attrs\nfrom lmflow.models import VM\nfrom lmflow.db import Database")
     assert _foreign(tree) == {"attrs", "lmflow.db"}
+
+
+def test_what_the_package_imports_is_declared(sources: list[Any], root: pathlib.Path) -> None:
+    setup = configparser.ConfigParser()
+    setup.read_string((root / "setup.cfg").read_text(encoding="utf-8"))
+    declared = {re.split(r"[><=]", line)[0] for line in setup["options"]["install_requires"].split()}
+    assert declared == set(DECLARED_AS.values())
+    package = (s for s in sources if s.path.startswith("lmflow/"))
+    foreign = {s.path: {n.split(".")[0] for n in _foreign(s.tree)} - {"lmflow", *DECLARED_AS} for s in package}
+    assert not {path: names for path, names in foreign.items() if names}

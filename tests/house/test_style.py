@@ -89,3 +89,31 @@ def test_the_rule_on_mocks_sees_all_their_forms() -> None:
 def test_modules_have_honest_names(sources: list[Any]) -> None:
     stems = {s.path: {pathlib.PurePath(s.path).stem, pathlib.PurePath(s.path).parent.name} for s in sources}
     assert not [path for path, names in stems.items() if names & NO_NAMES]
+
+
+def _kept_references(tree: ast.Module) -> Iterator[int]:
+    """Yield the lines where something called *_ref outlives a local variable: an attribute, a field, a JSON key."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and node.attr.endswith(("_ref", "_refs"))
+        ):
+            yield node.lineno
+        elif isinstance(node, ast.ClassDef):
+            fields = (n.target for n in node.body if isinstance(n, ast.AnnAssign))
+            yield from (f.lineno for f in fields if _name(f).endswith(("_ref", "_refs")))
+        elif isinstance(node, ast.Dict):
+            keys = (k for k in node.keys if isinstance(k, ast.Constant) and isinstance(k.value, str))
+            yield from (k.lineno for k in keys if str(k.value).endswith(("_ref", "_refs")))
+
+
+def test_a_reference_is_a_local_variable(sources: list[Any]) -> None:
+    client = (s for s in sources if s.path.startswith("lmflow/") and not s.path.startswith("lmflow/simulator/"))
+    assert not [f"{s.path}:{line}" for s in client for line in _kept_references(s.tree)]
+
+
+def test_the_rule_on_references_sees_what_keeps_one() -> None:
+    for kept in ("self.vm_ref = x", "class A:\n    vm_ref: str", 'd = {"vm_ref": x}'):
+        assert list(_kept_references(ast.parse(kept))), kept
+    assert not list(_kept_references(ast.parse("vm_ref = read(x)")))
