@@ -100,7 +100,7 @@ class LmflowApp(App):
             return self._run_command(argv)
         except BrokenPipeError:
             raise
-        except (Exception, KeyboardInterrupt, LeaseLost, FlowSuspended) as error:  # noqa: BLE001 - the CLI's border
+        except (Exception, KeyboardInterrupt, LeaseLost, FlowSuspended) as error:
             return report_error(self.printer, error, debug=self.options.debug)
 
     def _run_command(self, argv: list[str]) -> int:

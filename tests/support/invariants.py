@@ -1,0 +1,119 @@
+"""What holds after every test, whatever was injected (the invariants a to f of the acceptance scenarios)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.support.pool import SimulatedPool
+from tests.support.scene import Scene
+
+SETTLED = ("success", "refused", "failed", "dirty")
+NEEDS_A_PERSON = ("unknown", "suspended")
+
+
+@dataclasses.dataclass
+class Invariants:
+    """Judges a scene at the end of a test. A test may say what it leaves on purpose, never that it need not look.
+
+    ``open_runs``: a run may be left running or suspended, with what it holds in the pool.
+    ``lost``: names of VMs that the injected fault itself ends (they run nowhere); a success is still a lie.
+    ``foreign_migrations``: ``pool_migrate`` calls with effect that the test itself made, by VM name.
+    """
+
+    scene: Scene
+    open_runs: bool = False
+    lost: set[str] = dataclasses.field(default_factory=set)
+    foreign_migrations: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def check(self) -> None:
+        """Raise AssertionError with everything that does not hold."""
+        broken = list(self._find_secrets())
+        runs = self.scene.runs()
+        broken += self._find_unsettled(runs)
+        for pool in self.scene.pools:
+            if pool.is_alive():
+                broken += self._judge_pool(pool, runs)
+        assert not broken, "invariants do not hold:\n" + "\n".join(broken)
+
+    def _judge_pool(self, pool: SimulatedPool, runs: list[dict[str, Any]]) -> Iterator[str]:
+        state = pool.state()
+        yield from self._find_repeated(pool, state, runs)
+        yield from self._find_misplaced(pool, state, runs)
+        if not self.open_runs and not any(r["state"] in NEEDS_A_PERSON for r in runs):
+            yield from _find_leftovers(pool, state)
+
+    def _find_repeated(self, pool: SimulatedPool, state: Any, runs: list[dict[str, Any]]) -> Iterator[str]:
+        """(a) at most one pool_migrate took effect per migration."""
+        names = {ref: r["name_label"] for ref, r in pool.records("VM", state).items()}
+        took = Counter(names.get(e["params"][1], "?") for e in pool.effects())
+        for name, count in took.items():
+            allowed = sum(r["vm"] == name and r["state"] != "refused" for r in runs) + self.foreign_migrations[name]
+            if count > allowed:
+                yield f"a: {count} VM.pool_migrate of {name} took effect in {pool.name}, for {allowed} migrations"
+
+    def _find_misplaced(self, pool: SimulatedPool, state: Any, runs: list[dict[str, Any]]) -> Iterator[str]:
+        """(b) each VM that ran runs on exactly one host, and where its last run says."""
+        for vm_uuid in {u for uuids in pool.first["real"].values() for u in uuids}:
+            (vm,) = (r for r in pool.records("VM", state).values() if r["uuid"] == vm_uuid)
+            if vm["is_control_domain"]:
+                continue
+            name = vm["name_label"]
+            where = [host for host, uuids in state["real"].items() if vm_uuid in uuids]
+            last = next((r for r in runs if r["vm"] == name), None)
+            if len(where) > 1:
+                yield f"b: {name} runs on {where}"
+            if not where and name not in self.lost:
+                yield f"b: {name} runs nowhere"
+            if last and last["state"] == "success" and where != [last["destination"]]:
+                yield f"b: run {last['run']} says success, {name} runs on {where or 'no host'}"
+            if last and last["state"] in ("refused", "failed") and where == [last["destination"]] != [last["source"]]:
+                yield f"b: run {last['run']} says {last['state']}, {name} runs on the destination"
+
+    def _find_unsettled(self, runs: list[dict[str, Any]]) -> Iterator[str]:
+        """(e) a run has ended, or names what a person must decide."""
+        allowed = (*SETTLED, "unknown") + (("running", "suspended") if self.open_runs else ())
+        for run in runs:
+            if run["state"] not in allowed:
+                yield f"e: run {run['run']} of {run['vm']} is left {run['state']}"
+
+    def _find_secrets(self) -> Iterator[str]:
+        """(f) no password and no session reference stands in anything that lmflow wrote."""
+        secrets = {str(pool.ready["password"]).encode() for pool in self.scene.pools}
+        for pool in self.scene.pools:
+            if pool.is_alive():
+                secrets |= {str(each).encode() for each in pool.control("GET", "/secrets")}
+        for path in _written_by_lmflow(self.scene):
+            content = path.read_bytes()
+            for secret in secrets:
+                if secret and secret in content:
+                    yield f"f: a secret stands in {path.relative_to(self.scene.directory)}"
+
+
+def _find_leftovers(pool: SimulatedPool, state: Any) -> Iterator[str]:
+    """(d) nothing temporary of ours remains: no session, no finished task record, no PBD plugged for nothing."""
+    for session in pool.records("session", state).values():
+        if session.get("originator", "").startswith("lmflow"):
+            yield f"d: a session of {session['originator']} is left in {pool.name}"
+    for task in pool.records("task", state).values():
+        ours = "http:lmflow-attempt" in task["other_config"] or task["name_label"] == "Async.VM.pool_migrate"
+        if ours and task["status"] != "pending":
+            yield f"d: the finished task {task['name_label']} ({task['status']}) is left in {pool.name}"
+    residents = {r["resident_on"] for r in pool.records("VM", state).values() if not r["is_control_domain"]}
+    before = {r["uuid"]: r["currently_attached"] for r in pool.records("PBD", pool.first).values()}
+    for pbd in pool.records("PBD", state).values():
+        if before.get(pbd["uuid"]) and not pbd["currently_attached"]:
+            yield f"c: PBD {pbd['uuid']} was plugged and is not any more"
+        if not before.get(pbd["uuid"]) and pbd["currently_attached"] and pbd["host"] not in residents:
+            yield f"d: PBD {pbd['uuid']} was plugged by us on a host where no VM needs it"
+
+
+def _written_by_lmflow(scene: Scene) -> Iterator[Path]:
+    given = {scene.config_file, *(pool.password_file for pool in scene.pools)}
+    theirs = {pool.directory for pool in scene.pools}
+    for path in scene.directory.rglob("*"):
+        if path.is_file() and path not in given and not theirs & set(path.parents):
+            yield path

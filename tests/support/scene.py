@@ -1,0 +1,169 @@
+"""One test's world: its pools, the installed command with a configuration for them, and all that it leaves behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lmflow.cli.demo_pool import make_waits
+from lmflow.models import PoolProfile, Tls
+from tests.support.pool import SimulatedPool, start_pool
+
+TIME_SCALE = 100.0
+COMMAND_SECONDS = 90.0
+
+
+@dataclasses.dataclass
+class Scene:
+    """Pools, configuration, database and every output below one temporary directory."""
+
+    directory: Path
+    pools: list[SimulatedPool] = dataclasses.field(default_factory=list)
+    children: list[subprocess.Popen[str]] = dataclasses.field(default_factory=list)
+    waits: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def config_file(self) -> Path:
+        return self.directory / "lmflow.conf"
+
+    @property
+    def database_file(self) -> Path:
+        return self.directory / "database" / "lmflow.db"
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{self.database_file}"
+
+    @property
+    def outputs(self) -> Path:
+        return self.directory / "outputs"
+
+    def start(
+        self, world: str | Path = "lab", *options: str, name: str = "lab", time_scale: float = TIME_SCALE
+    ) -> SimulatedPool:
+        """Start a pool, the profile ``name`` of the configuration; the first one is the default."""
+        pool = start_pool(self.directory / f"pool-{name}", world, *options, name=name, time_scale=time_scale)
+        pool.password_file = pool.directory / "password"
+        pool.password_file.write_text(str(pool.ready["password"]) + "\n", encoding="utf-8")
+        pool.password_file.chmod(0o600)
+        self.pools.append(pool)
+        self.write_config()
+        return pool
+
+    def profile(self, pool: SimulatedPool) -> PoolProfile:
+        """Return the profile of a pool, for tests that drive the library or the SDK's side directly."""
+        first = str(pool.ready["coordinator"])
+        others = (a for a in pool.ready["hosts"].values() if a != first)
+        return PoolProfile(
+            name=pool.name,
+            addresses=(first, *others),
+            username=str(pool.ready["username"]),
+            scheme=str(pool.ready["scheme"]),
+            port=int(pool.ready["port"]),
+            tls=Tls(fingerprints=pool.ready.get("certificate_sha256") or {}, ca_file=pool.ready.get("ca_file") or ""),
+        )
+
+    def write_config(self, **overrides: Mapping[str, Any]) -> Path:
+        """Write lmflow.conf anew; ``overrides`` are options by pool name, on top of what reaches the pool."""
+        self.database_file.parent.mkdir(exist_ok=True)
+        lines = ["[DEFAULT]", f"default_pool = {self.pools[0].name}" if self.pools else ""]
+        lines += ["[database]", f"url = {self.database_url}"]
+        waits = make_waits(self.pools[0].time_scale if self.pools else TIME_SCALE).to_json()
+        lines += ["[waits]", *(f"{key} = {value}" for key, value in {**waits, **self.waits}.items())]
+        for pool in self.pools:
+            lines += [f"[pool:{pool.name}]", *_describe(self.profile(pool), pool, overrides.get(pool.name, {}))]
+        self.config_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return self.config_file
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the commands: nothing of the person who runs the tests."""
+        kept = {
+            key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_RCFILE") if key in os.environ
+        }
+        home = self.directory / "home"
+        home.mkdir(exist_ok=True)
+        return {
+            **kept,
+            "HOME": str(home),
+            "XDG_STATE_HOME": str(home / "state"),
+            "XDG_CONFIG_HOME": str(home / "config"),
+            "LMFLOW_CONFIG_FILE": str(self.config_file),
+            "PYTHONWARNINGS": "default",
+            "COLUMNS": "80",
+        }
+
+    def popen(self, *args: str, env: Mapping[str, str] | None = None, **kwargs: Any) -> subprocess.Popen[str]:
+        """Start the command and return at once; its output goes to files in ``outputs`` (see ``read_output``)."""
+        self.outputs.mkdir(exist_ok=True)
+        number = len(self.children)
+        out = (self.outputs / f"{number:03}.stdout").open("w", encoding="utf-8")
+        err = (self.outputs / f"{number:03}.stderr").open("w", encoding="utf-8")
+        with out, err:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "lmflow", *args],
+                text=True,
+                cwd=self.directory,
+                env={**self.environment(), **(env or {})},
+                **{"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err, **kwargs},
+            )
+        self.children.append(child)
+        return child
+
+    def read_output(self, child: subprocess.Popen[str]) -> tuple[str, str]:
+        """Return stdout and stderr of a child so far."""
+        number = self.children.index(child)
+        texts = (self.outputs / f"{number:03}.{name}" for name in ("stdout", "stderr"))
+        out, err = (path.read_text(encoding="utf-8") for path in texts)
+        return out, err
+
+    def run(
+        self, *args: str, timeout: float = COMMAND_SECONDS, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end and return code and output."""
+        child = self.popen(*args, env=env)
+        try:
+            child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+            raise AssertionError(f"lmflow {' '.join(args)} took too long: {self.read_output(child)}") from None
+        return subprocess.CompletedProcess(child.args, child.returncode, *self.read_output(child))
+
+    def rows(self, *args: str) -> Any:
+        """Run the command with ``-f json`` and return its data; its exit code is the caller's to judge elsewhere."""
+        done = self.run(*args, "-f", "json")
+        assert done.stdout, f"lmflow {' '.join(args)}: exit {done.returncode}: {done.stderr}"
+        return json.loads(done.stdout)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return all runs of the database; none while there is no database."""
+        return list(self.rows("run", "list", "--all")) if self.database_file.exists() else []
+
+    def close(self) -> None:
+        """End what still runs, each by its own pid."""
+        for child in self.children:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+        for pool in self.pools:
+            pool.stop()
+
+
+def _describe(profile: PoolProfile, pool: SimulatedPool, overrides: Mapping[str, Any]) -> list[str]:
+    options: dict[str, Any] = {
+        "addresses": ",".join(profile.addresses),
+        "username": profile.username,
+        "scheme": profile.scheme,
+        "port": profile.port,
+        "password_file": pool.password_file,
+        "ca_file": profile.tls.ca_file,
+        "fingerprints": ",".join(f"{address}:{digest}" for address, digest in profile.tls.fingerprints.items()),
+        **overrides,
+    }
+    return [f"{key} = {value}" for key, value in options.items() if value not in ("", None)]
