@@ -131,7 +131,7 @@ def find_flow_detail(conn: sa.Connection, flow_uuid: str) -> tf_models.FlowDetai
     row = conn.execute(sa.select(table).where(table.c.uuid == flow_uuid)).first()
     if row is None:
         return None
-    detail = _CONVERTER.convert_flow_detail(row._mapping)
+    detail = _CONVERTER.convert_flow_detail(row._asdict())
     _CONVERTER.populate_flow_detail(conn, detail)
     return detail
 

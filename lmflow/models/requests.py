@@ -41,7 +41,8 @@ class Waits(Model):
 
     ``settle``: how long the pool is watched after a loss before it may be called settled (a dead member shows its
     restart ten seconds late). ``quiet``: how long nothing may have changed. ``operation``: another operation on the
-    VM. ``pool``: an unreachable pool, or a host that does not come back. ``deadline``: one migration.
+    VM. ``pool``: an unreachable pool, or a host that does not come back. ``deadline``: one migration. ``outage``: a
+    database that is away.
     """
 
     settle_seconds: float = 20.0
@@ -53,6 +54,7 @@ class Waits(Model):
     event_seconds: float = 5.0
     lease_seconds: float = 30.0
     heartbeat_seconds: float = 5.0
+    outage_seconds: float = 120.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

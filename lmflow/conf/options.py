@@ -1,0 +1,125 @@
+"""All options with their help, units and limits; the sample file is generated from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from oslo_config import cfg
+
+from lmflow.models import PoolProfile, Waits
+
+POOL_PREFIX = "pool:"
+_WAITS = Waits()
+_PROFILE = PoolProfile(name="", addresses=())
+
+default_opts = [
+    cfg.StrOpt(
+        "state_dir",
+        sample_default="$XDG_STATE_HOME/lmflow",
+        help="Directory for what lmflow remembers, on a local disk. Unless set: $XDG_STATE_HOME/lmflow, without that "
+        "variable /var/lib/lmflow for root and ~/.local/state/lmflow for others.",
+    ),
+    cfg.StrOpt(
+        "default_pool",
+        default="",
+        help="Name of the profile, [pool:NAME], that is used without --pool. With a single profile there is no need.",
+    ),
+]
+
+database_group = cfg.OptGroup("database", help="Where runs, events and TaskFlow's records are kept.")
+database_opts = [
+    cfg.StrOpt(
+        "connection",
+        secret=True,
+        sample_default="sqlite:///<state_dir>/lmflow.db",
+        help="SQLAlchemy URL: sqlite:////absolute/path, postgresql+psycopg2://user@host/name or "
+        "mariadb+pymysql://user@host/name. An SQLite file has to lie on a local disk. Machines that are to resume each "
+        "other's runs need one server. Write a dollar sign as $$.",
+    ),
+]
+
+waits_group = cfg.OptGroup("waits", help="Every wait, in seconds.")
+
+
+def _wait(name: str, minimum: float, text: str) -> cfg.FloatOpt:
+    return cfg.FloatOpt(name, default=getattr(_WAITS, name), min=minimum, help=f"{text} Seconds.")
+
+
+waits_opts = [
+    _wait("settle_seconds", 0, "How long the pool is watched after a loss before it may be called settled."),
+    _wait("quiet_seconds", 0, "How long nothing may have changed before the pool counts as settled."),
+    _wait("operation_seconds", 0, "How long another operation on the VM is waited for before the submit is refused."),
+    _wait("pool_seconds", 0, "How long a pool that does not answer, or a host that does not come back, is waited for."),
+    _wait("deadline_seconds", 1, "How long one migration may take before lmflow lets go of it, resumable."),
+    _wait("poll_seconds", 0.001, "Pause between two looks where the pool sends no event."),
+    _wait("event_seconds", 0.01, "How long one call waits for an event of the pool."),
+    _wait("lease_seconds", 1, "How long the lease of an owner that fell silent lasts, by the database's clock."),
+    _wait("heartbeat_seconds", 0.1, "Pause between two renewals of a lease; at most a third of lease_seconds."),
+    _wait("outage_seconds", 0, "How long a database that is away is waited for before the run is left resumable."),
+]
+
+pool_group_help = (
+    "How to reach one pool. Write one such section for each pool, with the pool's own name behind the colon. A run stores this "
+    "name and the pool's UUID; it is not resumed in another pool."
+)
+pool_opts = [
+    cfg.ListOpt(
+        "addresses",
+        default=[],
+        sample_default=["192.0.2.11", "192.0.2.12"],
+        help="Host names or IP addresses of the pool's members, without scheme or port. Any one of them will do, the "
+        "coordinator is found; the others are tried when it does not answer. Required.",
+    ),
+    cfg.StrOpt("username", default=_PROFILE.username, help="User to log in as."),
+    cfg.StrOpt("scheme", default=_PROFILE.scheme, choices=["https", "http"], help="Use http for tests only."),
+    cfg.PortOpt(
+        "port", min=1, sample_default=443, help="Port of the API on each host. Unless set: 443 for https, 80 for http."
+    ),
+    cfg.StrOpt("ca_file", default="", help="File with the CA certificates (PEM) that sign the hosts' certificates."),
+    cfg.DictOpt(
+        "fingerprints",
+        default={},
+        sample_default={"192.0.2.11": "0f3a…"},
+        help="SHA-256 fingerprint (64 hex digits, colons allowed) of each host's certificate by its address, for "
+        "self-signed certificates: ADDRESS:FINGERPRINT, several with commas between.",
+    ),
+    cfg.BoolOpt("insecure", default=False, help="Do not check certificates at all. lmflow says so each time."),
+    cfg.StrOpt(
+        "password_file",
+        default="",
+        help="File whose first line is the password; readable by its owner only. It comes before password_env; with "
+        "neither, lmflow asks on the terminal.",
+    ),
+    cfg.StrOpt("password_env", default="", help="Name of an environment variable that holds the password."),
+    cfg.FloatOpt(
+        "connect_timeout",
+        default=_PROFILE.connect_timeout_seconds,
+        min=0.01,
+        help="How long to wait for a host to accept a connection. Seconds.",
+    ),
+    cfg.FloatOpt(
+        "read_timeout", default=_PROFILE.read_timeout_seconds, min=0.01, help="How long to wait for a reply. Seconds."
+    ),
+    cfg.BoolOpt(
+        "witness",
+        default=_PROFILE.use_witness,
+        help="Ask a host's own hypervisor daemon where a VM runs, read-only, when XAPI's view cannot settle it. "
+        "Without it more runs end as unknown.",
+    ),
+    cfg.FloatOpt(
+        "witness_timeout",
+        default=_PROFILE.witness_timeout_seconds,
+        min=0.01,
+        help="How long to wait for that daemon's reply. Seconds.",
+    ),
+]
+
+
+def list_opts() -> list[tuple[cfg.OptGroup | str, Sequence[cfg.Opt]]]:
+    """Return all options by group, for oslo.config's generator; ``pool:name`` stands for any profile."""
+    return [
+        ("DEFAULT", default_opts),
+        (database_group, database_opts),
+        (waits_group, waits_opts),
+        (cfg.OptGroup(f"{POOL_PREFIX}name", help=pool_group_help), pool_opts),
+    ]

@@ -1,0 +1,160 @@
+"""The settings of one process, built once from file and environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from lmflow.conf import options, reading
+from lmflow.conf.passwords import PasswordSource
+from lmflow.conf.reading import Reader
+from lmflow.models import PoolProfile, Tls, Waits
+
+_ADDRESS = re.compile(r"[A-Za-z0-9._%-]+|[0-9A-Fa-f:.%]*:[0-9A-Fa-f:.%]*:[A-Za-z0-9:.%]*")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """What was configured. It holds no password; ``database_url`` may, and is left out of repr()."""
+
+    database_url: str = dataclasses.field(repr=False)
+    state_dir: Path
+    default_pool: str
+    pools: Mapping[str, PoolProfile]
+    waits: Waits
+    config_file: Path | None = None
+    sources: Mapping[str, PasswordSource] = dataclasses.field(default_factory=dict)
+    env: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    prompt: Callable[[str], str] | None = dataclasses.field(default=None, repr=False)
+
+    def password(self, profile_name: str) -> str:
+        """Return a profile's password from its file, its variable or the prompt; ConfigurationError without any."""
+        source = self.sources.get(profile_name) or PasswordSource(profile_name)
+        return source.read(self.env, self.prompt)
+
+
+def load(
+    files: Sequence[str | os.PathLike[str]] = (),
+    env: Mapping[str, str] | None = None,
+    *,
+    prompt: Callable[[str], str] | None = None,
+) -> Settings:
+    """Read the configuration; every mistake is a ConfigurationError that names file, option and remedy.
+
+    ``files`` are those named on the command line (the last one counts). One file is read: the named one, else
+    $LMFLOW_CONFIG_FILE, else ~/.config/lmflow/lmflow.conf, else /etc/lmflow/lmflow.conf; none is needed.
+    With ``env`` None the process's environment is used and oslo.config's own driver is on: OS_GROUP__OPTION (for
+    example OS_DATABASE__CONNECTION, OS_WAITS__LEASE_SECONDS, OS_DEFAULT__DEFAULT_POOL) goes before the file.
+    """
+    environment = os.environ if env is None else env
+    path = reading.find_file(files, environment)
+    reader = Reader(path, use_env=env is None)
+    state_dir = _state_dir(reader, environment)
+    pools = {name: _make_profile(reader, name, environment) for name in reader.pools}
+    return Settings(
+        database_url=reader.get("database", "connection") or f"sqlite:///{state_dir / 'lmflow.db'}",
+        state_dir=state_dir,
+        default_pool=_default_pool(reader, pools),
+        pools=pools,
+        waits=_make_waits(reader),
+        config_file=path,
+        sources={name: _make_source(reader, name, environment) for name in reader.pools},
+        env=environment,
+        prompt=prompt,
+    )
+
+
+def _state_dir(reader: Reader, env: Mapping[str, str]) -> Path:
+    configured = reader.get("DEFAULT", "state_dir")
+    if configured:
+        return _path(reader, configured, env)
+    base = env.get("XDG_STATE_HOME", "")
+    if base.startswith("/"):  # the XDG specification has relative paths ignored
+        return Path(base) / "lmflow"
+    if os.geteuid() == 0:
+        return Path("/var/lib/lmflow")
+    return Path(env.get("HOME") or "~").expanduser() / ".local" / "state" / "lmflow"
+
+
+def _path(reader: Reader, text: str, env: Mapping[str, str]) -> Path:
+    """Return an absolute path; a relative one counts from the configuration file's directory."""
+    if text == "~" or text.startswith("~/"):
+        text = (env.get("HOME") or str(Path("~").expanduser())) + text[1:]
+    base = reader.path.parent if reader.path else Path.cwd()
+    return base / text
+
+
+def _default_pool(reader: Reader, pools: Mapping[str, PoolProfile]) -> str:
+    name = str(reader.get("DEFAULT", "default_pool"))
+    if name and name not in pools:
+        known = ", ".join(pools) or "none"
+        raise reader.bad("DEFAULT", "default_pool", f"there is no section [pool:{name}] (profiles: {known})")
+    return name or (next(iter(pools)) if len(pools) == 1 else "")
+
+
+def _make_waits(reader: Reader) -> Waits:
+    waits = Waits(**{field.name: float(reader.get("waits", field.name)) for field in dataclasses.fields(Waits)})
+    if waits.heartbeat_seconds * 3 > waits.lease_seconds:
+        raise reader.bad(
+            "waits",
+            "heartbeat_seconds",
+            f"{waits.heartbeat_seconds:g} is more than a third of lease_seconds ({waits.lease_seconds:g}), so that two "
+            "late renewals would lose the lease",
+        )
+    return waits
+
+
+def _make_profile(reader: Reader, name: str, env: Mapping[str, str]) -> PoolProfile:
+    group = options.POOL_PREFIX + name
+    scheme = reader.get(group, "scheme")
+    ca_file = reader.get(group, "ca_file")
+    if ca_file:
+        ca_file = str(_path(reader, ca_file, env))
+        if not os.access(ca_file, os.R_OK):
+            raise reader.bad(group, "ca_file", f"{ca_file} cannot be read")
+    return PoolProfile(
+        name=name,
+        addresses=_addresses(reader, group),
+        username=reader.get(group, "username"),
+        scheme=scheme,
+        port=reader.get(group, "port") or (443 if scheme == "https" else 80),
+        tls=Tls(ca_file=ca_file, fingerprints=_fingerprints(reader, group), insecure=reader.get(group, "insecure")),
+        connect_timeout_seconds=reader.get(group, "connect_timeout"),
+        read_timeout_seconds=reader.get(group, "read_timeout"),
+        witness_timeout_seconds=reader.get(group, "witness_timeout"),
+        use_witness=reader.get(group, "witness"),
+    )
+
+
+def _addresses(reader: Reader, group: str) -> tuple[str, ...]:
+    addresses = tuple(address for address in reader.get(group, "addresses") if address)
+    if not addresses:
+        raise reader.bad(group, "addresses", "at least one member's name or IP address is required")
+    for address in addresses:
+        if not _ADDRESS.fullmatch(address):
+            raise reader.bad(group, "addresses", f"{address!r} is no bare name or address; scheme and port are options")
+    return addresses
+
+
+def _fingerprints(reader: Reader, group: str) -> dict[str, str]:
+    """Return fingerprints by address as 64 lower-case hex digits."""
+    fingerprints = {}
+    for address, text in reader.get(group, "fingerprints").items():
+        digits = text.replace(":", "").strip().lower()
+        if not re.fullmatch(r"[0-9a-f]{64}", digits):
+            raise reader.bad(group, "fingerprints", f"that of {address} is no SHA-256: 64 hex digits are wanted")
+        fingerprints[address] = digits
+    return fingerprints
+
+
+def _make_source(reader: Reader, name: str, env: Mapping[str, str]) -> PasswordSource:
+    group = options.POOL_PREFIX + name
+    file = reader.get(group, "password_file")
+    return PasswordSource(
+        pool=name,
+        file=_path(reader, file, env) if file else None,
+        variable=reader.get(group, "password_env"),
+    )
