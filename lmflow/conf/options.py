@@ -59,7 +59,7 @@ waits_opts = [
 ]
 
 pool_group_help = (
-    "How to reach one pool. Write one such section for each pool, with the pool's own name behind the colon. A run stores this "
+    "How to reach one pool. Write one such section for each pool, with its own name behind the colon. A run stores this "
     "name and the pool's UUID; it is not resumed in another pool."
 )
 pool_opts = [
