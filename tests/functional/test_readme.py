@@ -108,11 +108,15 @@ def test_the_example_of_a_profile_can_be_loaded(tmp_path: pathlib.Path) -> None:
     (block,) = _blocks("ini")
     example = tmp_path / "lmflow.conf"
     example.write_text(block["body"], encoding="utf-8")
+    (tmp_path / "office-ca.pem").touch()
+    (tmp_path / "office.password").write_text("secret\n", encoding="utf-8")
+    (tmp_path / "office.password").chmod(0o600)
     settings = conf.load((str(example),), {"HOME": str(tmp_path)})
     profile = settings.pools[settings.default_pool]
     assert profile.name == "office"
     assert profile.addresses == ("xcp-a.example.org", "xcp-b.example.org")
-    assert not profile.tls.insecure
+    assert (profile.scheme, profile.port, profile.tls.insecure) == ("https", 443, False)
+    assert settings.password("office") == "secret"
 
 
 def test_the_reader_of_the_page_is_not_blind() -> None:
