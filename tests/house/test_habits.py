@@ -66,3 +66,14 @@ def test_each_decision_is_listed_and_says_why(root: pathlib.Path) -> None:
         assert f"({decision.name})" in index
         headings = re.findall(r"^## (.+)$", _read(decision), flags=re.MULTILINE)
         assert headings == ["Situation", "Decision", "What follows"], decision.name
+
+
+def test_pages_name_only_files_that_are_there(root: pathlib.Path, committed: list[str]) -> None:
+    pages = [p for p in committed if p.endswith(".md")]
+    missing = []
+    for page in pages:
+        text, folder = _read(root / page), (root / page).parent
+        links = (folder / link for link in re.findall(r"\]\(([^):#]+)\)", text))
+        named = (root / path for path in re.findall(r"`((?:tests|lmflow|doc|typings)/[\w./-]+)`", text))
+        missing += [f"{page}: {path.relative_to(root)}" for path in (*links, *named) if not path.resolve().exists()]
+    assert not missing
