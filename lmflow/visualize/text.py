@@ -1,0 +1,175 @@
+"""Pictures as text that fits an 80-column ticket and needs no colour."""
+
+from __future__ import annotations
+
+import dataclasses
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from lmflow.visualize.picture import Node, Picture, clean
+
+WIDTH = 80
+_NO_RETURN = "point of no return: beyond it nothing is undone"
+_WORDS = {
+    "SUCCESS": "done",
+    "RUNNING": "running",
+    "FAILURE": "FAILED",
+    "REVERTING": "undoing",
+    "REVERTED": "undone",
+    "REVERT_FAILURE": "NOT UNDONE",
+    "RETRYING": "retrying",
+    "IGNORE": "left out",
+    "PENDING": "not begun",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Signs:
+    """The characters of one style; ``marks`` are by state and all equally wide."""
+
+    marks: dict[str, str]
+    down: str
+    beside: str
+    full: str
+    empty: str
+    rule: str
+    arrow: str
+
+
+_UNICODE = _Signs(
+    marks={
+        "": "○",
+        "SUCCESS": "✓",
+        "RUNNING": "▶",
+        "FAILURE": "✗",
+        "REVERTING": "↶",
+        "REVERTED": "↶",
+        "REVERT_FAILURE": "!",
+        "RETRYING": "↻",
+        "IGNORE": "-",
+        "PENDING": "·",
+    },
+    down="│",
+    beside="║",
+    full="█",
+    empty="░",
+    rule="═",
+    arrow="→",
+)
+_ASCII = _Signs(
+    marks={
+        "": "o",
+        "SUCCESS": "ok",
+        "RUNNING": "..",
+        "FAILURE": "XX",
+        "REVERTING": "<.",
+        "REVERTED": "<-",
+        "REVERT_FAILURE": "!!",
+        "RETRYING": "@@",
+        "IGNORE": "//",
+        "PENDING": "--",
+    },
+    down="|",
+    beside="||",
+    full="#",
+    empty="-",
+    rule="=",
+    arrow="->",
+)
+
+
+def render_text(picture: Picture, *, ascii_only: bool = False) -> str:
+    """Draw the picture with box characters, or with ASCII alone."""
+    signs = _ASCII if ascii_only else _UNICODE
+    lines = [_cut(line.rstrip(), WIDTH) for line in _draw(picture, signs)]
+    text = "\n".join(lines) + "\n"
+    return text.encode("ascii", "replace").decode() if ascii_only else text
+
+
+def _draw(picture: Picture, signs: _Signs) -> Iterator[str]:
+    yield clean(picture.title).replace(" -> ", f" {signs.arrow} ")
+    if picture.subtitle:
+        yield "  " + clean(picture.subtitle)
+    for flow in picture.flows():
+        yield f"{clean(flow)}"
+        first = True
+        for row in picture.rows(flow):
+            if not first:
+                yield f"  {signs.down} {', '.join(clean(s) for s in picture.symbols_into(row))}"
+            first = False
+            yield from _draw_row(picture, row, signs)
+            if any(node.id == picture.point_of_no_return for node in row):
+                yield f" {_NO_RETURN} ".center(WIDTH, signs.rule)
+    if any(node.state for node in picture.nodes):
+        yield _make_legend(picture.nodes, signs)
+
+
+def _draw_row(picture: Picture, row: Sequence[Node], signs: _Signs) -> Iterator[str]:
+    if len(row) == 1:
+        yield _draw_single(picture, row[0], signs)
+    else:
+        yield from _draw_parallel(row, signs)
+    for node in row:
+        if len(row) > 1 and node.error_code:
+            yield f"      {clean(node.label)}: {_WORDS.get(node.state, node.state)} {clean(node.error_code)}"
+        if node.note:
+            yield f"      {clean(node.label)} {clean(node.note)}"
+
+
+def _draw_single(picture: Picture, node: Node, signs: _Signs) -> str:
+    told = f"  {signs.marks.get(node.state, '?')} {clean(node.label)}"
+    if node.progress is not None:
+        filled = round(min(max(node.progress, 0.0), 1.0) * 16)
+        told += f"  {signs.full * filled}{signs.empty * (16 - filled)} {node.progress * 100:.0f} %"
+    if node.state not in ("", "SUCCESS", "PENDING"):
+        told += f"  {_WORDS.get(node.state, node.state)}"
+    if node.id in picture.frontier:
+        told += ", interrupted here"
+    if node.error_code:
+        told += f"  {clean(node.error_code)}"
+    if node.attempts > 1:
+        told += f"  (begun {node.attempts} times)"
+    return _put_right(told, _tell_seconds(node))
+
+
+def _draw_parallel(row: Sequence[Node], signs: _Signs) -> Iterator[str]:
+    """Lay the nodes out side by side, as many in a line as fit; the bars say that they run in parallel."""
+    cells = []
+    for node in row:
+        seconds = _tell_seconds(node)
+        cells.append(f"{signs.marks.get(node.state, '?')} {clean(node.label)}" + (f" {seconds}" if seconds else ""))
+    bar = signs.beside
+    width = max(_measure(cell) for cell in cells)
+    fitting = max(1, (WIDTH - 2) // (width + len(bar) + 2))
+    for start in range(0, len(cells), fitting):
+        yield "  " + " ".join(f"{bar} {_pad(cell, width)}" for cell in cells[start : start + fitting])
+
+
+def _tell_seconds(node: Node) -> str:
+    return "" if node.seconds is None else f"{node.seconds:.1f} s"
+
+
+def _make_legend(nodes: Sequence[Node], signs: _Signs) -> str:
+    present = dict.fromkeys(node.state for node in nodes if node.state)
+    return "  " + "   ".join(f"{signs.marks.get(state, '?')} {_WORDS.get(state, state)}" for state in present)
+
+
+def _put_right(left: str, right: str) -> str:
+    return left if not right else _pad(_cut(left, WIDTH - len(right) - 1), WIDTH - len(right)) + right
+
+
+def _measure(text: str) -> int:
+    """Return how many columns the text takes on a terminal."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _pad(text: str, width: int) -> str:
+    return text + " " * (width - _measure(text))
+
+
+def _cut(text: str, width: int) -> str:
+    if _measure(text) <= width:
+        return text
+    while _measure(text) > width - 2:
+        text = text[:-1]
+    return text + ".."
