@@ -109,7 +109,12 @@ def _look_before(context: Context) -> Snapshot:
     began, delay = context.clock(), context.waits.poll_seconds
     while True:
         request = context.request
-        snapshot = reads.read_snapshot(context.connection, request.vm_uuid, request.destination_uuid, now=time.time())
+        try:
+            snapshot = reads.read_snapshot(
+                context.connection, request.vm_uuid, request.destination_uuid, now=time.time()
+            )
+        except XapiFailureError as error:
+            raise RefusedError(f"the last look before the submit failed: {error.message}") from error
         busy = snapshot.vm.current_operations
         if busy and context.clock() - began < context.waits.operation_seconds:
             context.say("message", f"{request.vm_name} is busy with {', '.join(busy)}: waiting")

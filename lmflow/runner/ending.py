@@ -1,0 +1,129 @@
+"""How a run ends: its own state, from what was recorded, never from an exception alone."""
+
+from __future__ import annotations
+
+from lmflow.exceptions import FlowSuspended, UnreachableError
+from lmflow.models import VM, Event, Finding, Outcome, Run, RunState, XapiError
+from lmflow.runner.places import describe_place
+from lmflow.tasks.context import Context
+from lmflow.tasks.traces import remove_traces
+from lmflow.xapi import reads
+
+
+def end_reverted(context: Context, run: Run) -> Outcome:
+    """Store how a reverted run ended, refused, failed or dirty, and return it.
+
+    Refused means that nothing was sent and nothing was changed; dirty that something of ours may be left.
+    """
+    events = context.database.events.list(run.uuid)
+    findings, left = find_findings(events), find_left(events)
+    attempts = context.database.attempts.list(run.uuid)
+    changed = any(e.kind == "change" and e.data["step"] in ("done", "unproved") for e in events)
+    sent = any(a.state != "ended" or a.outcome in ("moved", "stayed") for a in attempts)
+    state = RunState.DIRTY if left else RunState.FAILED
+    if findings and not (changed or sent or left):
+        state = RunState.REFUSED
+    vm = reads.read_vm(context.connection, run.request.vm_uuid)
+    remove_traces(context)
+    place = describe_place(context.connection, run.request, vm)
+    summary = f"{place}; {_say_why(events, findings)}"
+    context.database.runs.set_state(context.fence, state, summary=summary)
+    return make_outcome(context, run.uuid, vm_state=place, advice=_advise(state, vm))
+
+
+def end_moved(context: Context, run: Run) -> Outcome:
+    """Store that the run succeeded, in the words of its last step."""
+    atoms = {a.name: a for a in context.database.atoms(run, "settle")}
+    results = atoms["conclude"].results
+    summary = str(results["summary"]) if isinstance(results, dict) else f"{run.request.vm_name} moved"
+    context.database.runs.set_state(context.fence, RunState.SUCCESS, summary=summary)
+    return make_outcome(context, run.uuid, vm_state=summary)
+
+
+def suspend_settle(context: Context, run: Run) -> Outcome:
+    """Store that a step behind the point of no return failed: the VM stays where it is, the run can go on."""
+    failed = next((a for a in context.database.atoms(run, "settle") if a.failure), None)
+    what = f"{failed.name}: {failed.failure}" if failed else "a step failed"
+    place = f"{run.request.vm_name} is on {run.request.destination_name}"
+    context.database.runs.set_state(context.fence, RunState.SUSPENDED, summary=f"{place}; {what}")
+    return make_outcome(context, run.uuid, vm_state=place, advice=f"lmflow resume {run.uuid[:8]}", reason="error")
+
+
+def suspend(context: Context, run: Run, why: FlowSuspended) -> Outcome:
+    """Store that the run was let go of, or that a person must decide, and say what is seen of the VM now."""
+    state = RunState.UNKNOWN if why.reason == "unknown" else RunState.SUSPENDED
+    context.database.runs.set_state(context.fence, state, summary=why.message)
+    try:
+        vm = reads.read_vm(context.connection, run.request.vm_uuid)
+        place = describe_place(context.connection, run.request, vm)
+    except UnreachableError as error:
+        place = f"cannot say where {run.request.vm_name} is: {error.message}"
+    if state is RunState.UNKNOWN:
+        place = f"UNKNOWN where {run.request.vm_name} runs: {why.message}. {place} (this proves nothing)"
+    advice = f"lmflow why {run.uuid[:8]}" if state is RunState.UNKNOWN else f"lmflow resume {run.uuid[:8]}"
+    return make_outcome(context, run.uuid, vm_state=place, advice=advice, reason=why.reason)
+
+
+def make_outcome(context: Context, run_uuid: str, *, vm_state: str = "", advice: str = "", reason: str = "") -> Outcome:
+    """Put together what is recorded of a run."""
+    run = context.database.runs.get(run_uuid)
+    outcome = recall_outcome(run, context.database.events.list(run_uuid))
+    return Outcome(
+        run=run,
+        vm_state=vm_state,
+        reason=reason,
+        findings=outcome.findings,
+        error=outcome.error,
+        left=outcome.left,
+        advice=advice,
+        seconds=outcome.seconds,
+        interruptions=outcome.interruptions,
+    )
+
+
+def recall_outcome(run: Run, events: tuple[Event, ...]) -> Outcome:
+    """Return the outcome of a run from its records alone; where the VM is, is what was said at its end."""
+    return Outcome(
+        run=run,
+        vm_state=run.summary,
+        findings=find_findings(events),
+        error=_find_error(events),
+        left=find_left(events),
+        advice=f"lmflow why {run.uuid[:8]}" if run.state is not RunState.SUCCESS else "",
+        seconds=run.updated_at - run.created_at,
+        interruptions=len([e for e in events if e.kind == "taken_over"]),
+    )
+
+
+def find_findings(events: tuple[Event, ...]) -> tuple[Finding, ...]:
+    """Return every reason for a refusal, each once."""
+    found = {
+        (f["rule"], f["code"], f["message"]): Finding.from_json(f)
+        for e in events
+        if e.kind == "refusal"
+        for f in e.data["findings"]
+    }
+    return tuple(found.values())
+
+
+def find_left(events: tuple[Event, ...]) -> tuple[str, ...]:
+    """Return what of ours may be left in the pool, each once."""
+    return tuple(dict.fromkeys(str(e.data["text"]) for e in events if e.kind == "left"))
+
+
+def _find_error(events: tuple[Event, ...]) -> XapiError | None:
+    errors = [e.data["error"] for e in events if e.kind == "verdict" and e.data.get("error")]
+    return XapiError.from_json(errors[-1]) if errors else None
+
+
+def _say_why(events: tuple[Event, ...], findings: tuple[Finding, ...]) -> str:
+    if findings:
+        return "; ".join(f.message for f in findings)
+    verdicts = [str(e.data["because"]) for e in events if e.kind == "verdict"]
+    return verdicts[-1] if verdicts else "a step before the submit failed"
+
+
+def _advise(state: RunState, vm: VM | None) -> str:
+    if state is RunState.DIRTY:
+        return "look at what is left; nothing else of ours remains"
+    return "" if vm is not None else "the pool no longer has this VM"

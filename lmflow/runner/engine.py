@@ -1,0 +1,61 @@
+"""One flow of a run, driven by TaskFlow's engine until it ends or is let go of."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from taskflow import engines, states
+from taskflow import exceptions as taskflow_exceptions
+
+from lmflow.exceptions import UnreachableError
+from lmflow.models import Run
+from lmflow.tasks.context import Context
+
+_KEPT = (states.RUNNING, states.SUCCESS, states.FAILURE, states.REVERTING, states.REVERTED, states.REVERT_FAILURE)
+
+LOG = logging.getLogger(__name__)
+
+
+@functools.cache
+def get_executor() -> concurrent.futures.ThreadPoolExecutor:
+    """Return the one thread pool of this process; TaskFlow's own would cost a second at the end of each run."""
+    return concurrent.futures.ThreadPoolExecutor(max_workers=32, thread_name_prefix="lmflow-task")
+
+
+def run_flow(context: Context, run: Run, which: str) -> str:
+    """Drive the flow ``move`` or ``settle`` and return TaskFlow's state at the end: SUCCESS, REVERTED or FAILURE.
+
+    A flow that ended before is not run again. FlowSuspended and LeaseLost pass through and leave the flow as a
+    crash would; UnreachableError when the database was lost.
+    """
+    detail = context.database.load_flow(run, which)
+    if detail.state in (states.SUCCESS, states.REVERTED):
+        return str(detail.state)
+    engine = engines.load_from_detail(
+        detail,
+        backend=context.database.taskflow_backend(run.uuid, context.fence),
+        engine="parallel",
+        executor=get_executor(),
+        never_resolve=which == "settle",
+    )
+    engine.storage.inject({"context": context}, transient=True)
+    engine.atom_notifier.register("*", functools.partial(_report, context))
+    try:
+        engine.run()
+    except taskflow_exceptions.StorageFailure as error:
+        raise UnreachableError(f"the database was lost: {error}") from error
+    except Exception as error:  # noqa: BLE001 - whatever failed a task: the flow's state says what followed
+        LOG.info("flow %s of run %s: %s: %s", which, run.uuid, type(error).__name__, error)
+    return str(engine.storage.get_flow_state())
+
+
+def _report(context: Context, state: str, details: Mapping[str, Any]) -> None:
+    """Keep when each step began and ended, for pictures and reports, and tell whoever watches."""
+    name = str(details.get("task_name", ""))
+    if name and state in _KEPT:
+        context.record("atom", {"atom": name, "state": state})
+        context.say("atom", f"{name} {state}", atom=name, state=state)

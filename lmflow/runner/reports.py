@@ -1,0 +1,188 @@
+"""What is true now of runs that have not ended: for ``status`` and ``why``. Nothing is changed here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from lmflow.db.database import Database
+from lmflow.db.owner import current_owner, is_dead
+from lmflow.exceptions import UnreachableError
+from lmflow.models import Run, RunState, StatusLine, StatusReport, Waits, WhyReport, WitnessView
+from lmflow.runner.places import describe_place
+from lmflow.tasks.watch import Sight, Watch
+from lmflow.verdict import VerdictKind
+from lmflow.xapi.connection import Connection
+
+_MEANING = {
+    VerdictKind.CONCLUDE: "the move is done: verify and post steps remain",
+    VerdictKind.ROLL_BACK: "it is not on the destination and will not get there: what was prepared is undone",
+    VerdictKind.REDO: "nothing has begun: a resume would send it",
+    VerdictKind.RE_ATTACH: "it is under way: a resume would watch it to its end",
+    VerdictKind.WAIT: "too early to say: the pool is settling",
+    VerdictKind.ASK: "too early to say: the witness is to be asked",
+    VerdictKind.UNKNOWN: "a person must decide; lmflow starts, stops and moves nothing",
+}
+
+
+def make_why(database: Database, connection: Connection, run: Run, *, waits: Waits) -> WhyReport:
+    """Look at the run's migration until there is a verdict, or the time to settle is over, and explain it.
+
+    Blocks for up to ``waits.settle_seconds`` and some, when something was lost.
+    """
+    watch = Watch(connection, database, run_uuid=run.uuid, request=run.request, waits=waits)
+    until = time.monotonic() + waits.settle_seconds + 2 * waits.quiet_seconds
+    sight = watch.look()
+    while sight.verdict.kind is VerdictKind.WAIT and time.monotonic() < until:
+        time.sleep(min(waits.poll_seconds, 1.0))
+        sight = watch.look()
+    kind = sight.verdict.kind
+    return WhyReport(
+        run=run,
+        last_written=_say_last(database, run),
+        evidence=_say_evidence(connection, run, sight),
+        verdict=kind.value.upper().replace("_", "-"),
+        explanation=f"{sight.verdict.because}; {_MEANING[kind]}",
+        advice=_advise(run, kind),
+    )
+
+
+def recall_why(database: Database, run: Run) -> WhyReport:
+    """Explain a run that has ended, from its records."""
+    verdicts = database.events.list(run.uuid, kind="verdict")
+    refusals = database.events.list(run.uuid, kind="refusal")
+    because = str(verdicts[-1].data["because"]) if verdicts else ""
+    evidence = [str(f["message"]) for e in refusals for f in e.data["findings"]]
+    return WhyReport(
+        run=run,
+        last_written=_say_last(database, run),
+        evidence=tuple(dict.fromkeys([*evidence, because] if because else evidence)),
+        verdict=run.state.value.upper(),
+        explanation=run.summary,
+        advice=f"lmflow run show {run.uuid[:8]}",
+    )
+
+
+def make_status(database: Database, open_connection: Callable[[str], Connection], *, waits: Waits) -> StatusReport:
+    """Say of each open run how it stands, and first whether any of their VMs is down, read from the pools now."""
+    lines, doubts = [], []
+    connections: dict[str, Connection | UnreachableError] = {}
+    try:
+        for run in database.runs.list(active_only=True):
+            line, doubt = _look_at(database, connections, open_connection, run, waits)
+            lines.append(line)
+            if doubt:
+                doubts.append(doubt)
+    finally:
+        for connection in connections.values():
+            if isinstance(connection, Connection):
+                connection.close()
+    needing = [line for line in lines if line.condition != "running"]
+    head = f"NEEDS ATTENTION {len(needing)}." if needing else "Nothing needs you."
+    truth = "  ".join(doubts) if doubts else "No VM is down." if lines else "No run is open."
+    return StatusReport(headline=f"{head}  {truth}", lines=tuple(lines))
+
+
+def _look_at(
+    database: Database,
+    connections: dict[str, Connection | UnreachableError],
+    open_connection: Callable[[str], Connection],
+    run: Run,
+    waits: Waits,
+) -> tuple[StatusLine, str]:
+    """Return the line of one run and, when its VM may be down, a sentence that says so."""
+    condition = find_condition(database, run)
+    advice = "" if condition == "running" else f"lmflow {'why' if condition == 'unknown' else 'resume'} {run.uuid[:8]}"
+    profile, name = run.request.pool_profile, run.request.vm_name
+    if profile not in connections:
+        try:
+            connections[profile] = open_connection(profile)
+        except UnreachableError as error:
+            connections[profile] = error
+    place, doubt = f"cannot say: pool {profile} unreachable", f"Cannot say whether {name} is down, pool unreachable."
+    connection = connections[profile]
+    if isinstance(connection, Connection):
+        try:
+            watch = Watch(connection, database, run_uuid=run.uuid, request=run.request, waits=waits)
+            sight = watch.look()
+            place, doubt = describe_place(connection, run.request, sight.vm), _say_doubt(name, sight)
+        except UnreachableError:
+            pass
+    line = StatusLine(
+        run=run,
+        condition=condition,
+        seconds_since=max(0.0, time.time() - run.updated_at),
+        vm_state=place,
+        advice=advice,
+    )
+    return line, doubt
+
+
+def _say_doubt(name: str, sight: Sight) -> str:
+    """XAPI's view counts as an answer only where it would settle the question; otherwise it cannot be said."""
+    by_view = sight.evidence.power_state == "Running"
+    under_way = sight.verdict.kind in (VerdictKind.CONCLUDE, VerdictKind.REDO, VerdictKind.RE_ATTACH)
+    settled = sight.verdict.kind is VerdictKind.ROLL_BACK
+    if by_view and (under_way or settled):
+        return ""
+    if settled or under_way:
+        return f"{name} IS DOWN: XAPI shows it {sight.evidence.power_state or 'no more'}."
+    shown = sight.evidence.power_state or "no more"
+    return f"Cannot say whether {name} is down (XAPI shows it {shown}, which proves nothing yet)."
+
+
+def find_condition(database: Database, run: Run) -> str:
+    """Return running, interrupted, suspended, unknown or dirty; interrupted means that its owner is gone."""
+    if run.state is not RunState.RUNNING:
+        return run.state.value
+    lease = database.leases.get(run.uuid)
+    if lease is None or lease.expires_in_seconds <= 0 or is_dead(lease.owner, current_owner()):
+        return "interrupted"
+    return "running"
+
+
+def _say_last(database: Database, run: Run) -> str:
+    attempt = database.attempts.latest(run.uuid)
+    busy = [
+        f"{atom.name} {atom.state}"
+        for which in ("move", "settle")
+        for atom in database.atoms(run, which)
+        if atom.state in ("RUNNING", "REVERTING", "FAILURE")
+    ]
+    progress = f", {attempt.progress:.0%}" if attempt is not None and attempt.progress else ""
+    return f"{'; '.join(busy) or run.state.value}{progress}"
+
+
+def _say_evidence(connection: Connection, run: Run, sight: Sight) -> tuple[str, ...]:
+    names = {h.uuid: h.name_label for h in sight.hosts}
+    lines = [describe_place(connection, run.request, sight.vm)]
+    if sight.evidence.operations:
+        lines.append(f"XAPI shows on it: {', '.join(sight.evidence.operations)}")
+    lines.append(f"sent: {sight.evidence.sent.value}; {_say_task(sight)}")
+    if sight.attempt is not None:
+        restarted = ", ".join(names.get(u, u) for u in sight.evidence.restarted)
+        lines.append(f"toolstack restarted since the submit: {restarted}" if restarted else "no toolstack restarted")
+    lines += [_say_witness(names.get(w.host_uuid, w.host_uuid), w) for w in sight.evidence.witness or ()]
+    return tuple(lines)
+
+
+def _say_task(sight: Sight) -> str:
+    task = sight.evidence.task
+    if task is None:
+        return "the pool has no task of ours"
+    error = f" {task.error.code}" if task.error else ""
+    return f"task {task.status}{error} at {task.progress:.0%}"
+
+
+def _say_witness(name: str, view: WitnessView) -> str:
+    if not view.answered:
+        return f"witness of {name}: no answer ({view.reason})"
+    arriving = ", a copy is arriving" if view.incoming else ""
+    return f"witness of {name}: {view.power_state or 'does not know the VM'}{arriving}"
+
+
+def _advise(run: Run, kind: VerdictKind) -> str:
+    if kind is VerdictKind.UNKNOWN:
+        hosts = f"{run.request.source_name} and {run.request.destination_name}"
+        return f"on {hosts}: xl list | grep {run.request.vm_uuid[:8]}, then lmflow resume {run.uuid[:8]}"
+    return f"lmflow resume {run.uuid[:8]}"

@@ -1,0 +1,149 @@
+"""Starting a run, and going on with one that was interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from lmflow.db.database import Database, Fence, FlowSpec
+from lmflow.db.owner import current_owner
+from lmflow.exceptions import ConfigurationError, FlowSuspended, LeaseLost, LockedError
+from lmflow.flows import move, settle
+from lmflow.flows.versions import CURRENT
+from lmflow.models import Lease, MoveRequest, Notice, Outcome, Run, RunState, Waits
+from lmflow.runner import ending
+from lmflow.runner.engine import run_flow
+from lmflow.runner.heartbeat import Heartbeat
+from lmflow.runner.signals import stop_on_signals
+from lmflow.tasks.context import Context
+from lmflow.xapi.connection import Connection
+
+KIND = "migrate"
+
+
+def start_run(
+    database: Database,
+    connection: Connection,
+    request: MoveRequest,
+    *,
+    waits: Waits,
+    notify: Callable[[Notice], None],
+) -> Outcome:
+    """Create the run in one transaction, drive it, and return how it stands when it is let go of.
+
+    LockedError when another run holds the VM, RequestExists (of lmflow.db) for a request id that has a run.
+    """
+    kwargs = {"request": request.to_json(), "version": CURRENT}
+    flows = [FlowSpec(name=f.NAME, factory=f.FACTORY, kwargs=kwargs) for f in (move, settle)]
+    run, fence = database.runs.create(
+        request, kind=KIND, owner=current_owner(), lease_seconds=waits.lease_seconds, flows=flows
+    )
+    context = _make_context(database, connection, run, fence, waits=waits, notify=notify)
+    context.say("run", f"run {run.uuid[:8]}  {request.vm_name}  {request.source_name} -> {request.destination_name}")
+    return _drive(context, run)
+
+
+def resume_run(
+    database: Database,
+    open_connection: Callable[[], Connection],
+    run: Run,
+    *,
+    waits: Waits,
+    notify: Callable[[Notice], None],
+) -> Outcome:
+    """Take over a run whose owner is gone and bring it to its end. A run that has ended is only reported.
+
+    The former owner's session is ended in the pool before anything else: a call that it has not sent yet can then
+    never begin. LockedError while its owner lives; ConfigurationError when the profile leads to another pool.
+    """
+    if run.state.is_terminal:
+        return ending.recall_outcome(run, database.events.list(run.uuid))
+    fence, previous = database.leases.acquire(run.uuid, current_owner(), waits.lease_seconds)
+    with _released_on_error(database, fence):
+        connection = open_connection()
+    with connection:
+        context = _make_context(database, connection, run, fence, waits=waits, notify=notify)
+        with _released_on_error(database, fence):
+            _take_over(context, run, previous)
+        return _drive(context, database.runs.get(run.uuid))
+
+
+def _take_over(context: Context, run: Run, previous: Lease | None) -> None:
+    if context.connection.pool_uuid != run.request.pool_uuid:
+        raise ConfigurationError(
+            f"profile {run.request.pool_profile!r} leads to pool {context.connection.pool_uuid},"
+            f" the run was begun in pool {run.request.pool_uuid}",
+            advice="mend the profile's addresses in lmflow.conf",
+        )
+    if previous is not None and previous.session_uuid:
+        context.connection.end_session(previous.session_uuid)
+    context.adopt_session()
+    pid = previous.owner.pid if previous else 0
+    context.record("taken_over", {"previous_pid": pid, "previous_machine": previous.owner.machine if previous else ""})
+    context.say("run", f"run {run.uuid[:8]}  {run.request.vm_name}: taken over (owner pid {pid} is gone)")
+
+
+def _drive(context: Context, run: Run) -> Outcome:
+    heartbeat = Heartbeat(context)
+    heartbeat.start()
+    try:
+        with stop_on_signals(context.stop):
+            return _go_on(context, run)
+    except FlowSuspended as why:
+        return ending.suspend(context, run, why)
+    except LeaseLost as error:
+        raise LockedError(
+            f"run {run.uuid} was taken over by another owner", run_uuid=run.uuid, advice=f"lmflow run show {run.uuid}"
+        ) from error
+    finally:
+        heartbeat.finish()
+        context.connection.close()
+        context.database.leases.release(context.fence)
+
+
+def _go_on(context: Context, run: Run) -> Outcome:
+    """From wherever the run stands to its end. The run's own phase decides; TaskFlow's state only within a flow."""
+    context.adopt_session()
+    if run.state is not RunState.RUNNING:
+        context.database.runs.set_state(context.fence, RunState.RUNNING, summary="")
+    if run.phase != settle.NAME:
+        state = run_flow(context, run, move.NAME)
+        if state == "REVERTED":
+            return ending.end_reverted(context, run)
+        if state != "SUCCESS":
+            raise FlowSuspended("error", f"the flow stopped in state {state}")
+        context.database.runs.set_state(context.fence, RunState.RUNNING, phase=settle.NAME)
+        context.say("verdict", f"{run.request.vm_name} is confirmed on {run.request.destination_name}")
+    if run_flow(context, run, settle.NAME) != "SUCCESS":
+        return ending.suspend_settle(context, run)
+    return ending.end_moved(context, run)
+
+
+def _make_context(
+    database: Database,
+    connection: Connection,
+    run: Run,
+    fence: Fence,
+    *,
+    waits: Waits,
+    notify: Callable[[Notice], None],
+) -> Context:
+    return Context(
+        connection=connection,
+        database=database,
+        fence=fence,
+        run_uuid=run.uuid,
+        request=run.request,
+        waits=waits,
+        notify=notify,
+    )
+
+
+@contextlib.contextmanager
+def _released_on_error(database: Database, fence: Fence) -> Iterator[None]:
+    """Give the lease back when the run cannot be taken over after all, so that the next one need not wait."""
+    try:
+        yield
+    except BaseException:
+        database.leases.release(fence)
+        raise
