@@ -76,26 +76,14 @@ class Events:
             with self._store.changed:
                 self._check_session(session_ref)
                 events = self._collect(wanted, first, second)
-                if events or self._wait(wanted, session_ref, first, second, deadline):
-                    if events or not (events := self._collect(wanted, first, second)):
-                        return self._reply(events, first, second)
+                rest = None if deadline is None else deadline - time.monotonic()
+                if events or (rest is not None and rest <= 0):
+                    return self._reply(events, first, second)
+                self._store.changed.wait(rest)
 
     def _check_session(self, session_ref: str) -> None:
         if not (self._sessions.is_valid(session_ref) or self._sessions.is_local(session_ref)):
             raise ApiFailure("SESSION_INVALID", session_ref)
-
-    def _wait(self, wanted: Subscription, session_ref: str, first: int, second: int, deadline: float | None) -> bool:
-        """Wait for something to tell; True when the time is up."""
-        while not self._has_news(wanted, first, second):
-            rest = None if deadline is None else deadline - time.monotonic()
-            if rest is not None and rest <= 0:
-                return True
-            self._store.changed.wait(rest)
-            self._check_session(session_ref)
-        return False
-
-    def _has_news(self, wanted: Subscription, first: int, second: int) -> bool:
-        return bool(self._collect(wanted, first, second))
 
     def _parse(self, token: str) -> tuple[int, int]:
         if not token:

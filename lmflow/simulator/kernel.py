@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from lmflow.simulator.audit import Audit
 from lmflow.simulator.clock import Clock
@@ -31,6 +31,7 @@ class Options:
     username: str = "root"
     password: str = "simulated"  # noqa: S105 - a pool that does not exist
     https: bool = False
+    https_ca: bool = False
     certificate_file: str = ""
     key_file: str = ""
     ignore_attempt_header: bool = False
@@ -45,6 +46,8 @@ class Kernel:
     options: Options = field(default_factory=Options)
     schema: Schema = field(default_factory=Schema.load)
     witness: Witness | None = None
+    real_domains: Callable[[], dict[str, list[str]]] = dict
+    """host name -> UUIDs of the domains that really run there; set by the part that knows."""
 
     def __post_init__(self) -> None:
         options = self.options
@@ -73,7 +76,7 @@ class Kernel:
         """Give the long-lived part of this type; KeyError when the pool was made without it."""
         for candidate in self.parts.values():
             if isinstance(candidate, kind):
-                return cast("Part", candidate)
+                return candidate
         raise KeyError(kind.__name__)
 
     def find_host(self, name: str) -> str:

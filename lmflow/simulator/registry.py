@@ -40,7 +40,8 @@ def operation(name: str, *, effect: bool = False) -> Callable[[Function], Functi
 def part(name: str) -> Callable[[Function], Function]:
     """Register a class or function that makes a long-lived part from the kernel; it becomes ``kernel.parts[name]``.
 
-    Parts are made in the order of their registration. A part may have ``start()`` and ``stop()``.
+    Parts are made in the order of their registration. A part may have ``on_start()``,
+    ``on_stop()``, and ``dump()`` with ``load(data)`` for what it keeps beside the database.
     """
 
     def register(factory: Function) -> Function:

@@ -202,11 +202,8 @@ class Schema:
     def make(cls, model: Mapping[str, Any], relations: Mapping[str, Any]) -> Schema:
         """Make a schema from the parsed data files."""
         classes = {name: _make_class(name, data) for name, data in model["classes"].items()}
-        enums = {
-            name: frozenset(values)
-            for data in model["classes"].values()
-            for name, values in data.get("enums", {}).items()
-        }
+        declared = [data.get("enums", {}) for data in model["classes"].values()]
+        enums = {name: frozenset(values) for group in declared for name, values in group.items()}
         listed_by = {}
         for single, many in relations["one_to_many"]:
             single_class, _, single_field = single.partition(".")

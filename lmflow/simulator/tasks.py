@@ -67,9 +67,9 @@ class TaskHandle:
     def show_cancel(self) -> None:
         """Show that the task can be cancelled, as the record does some 0.2 s after its creation."""
         with self._store.lock:
-            if self.cancellable and self._store.exists("task", self.ref):
-                if self._store.value("task", self.ref, "status") == RUNNING:
-                    self._update(allowed_operations=["cancel"])
+            alive = self.cancellable and self._store.exists("task", self.ref)
+            if alive and self._store.value("task", self.ref, "status") == RUNNING:
+                self._update(allowed_operations=["cancel"])
 
 
 class Tasks:

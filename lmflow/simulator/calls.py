@@ -1,0 +1,85 @@
+"""The calls of sessions, tasks and events; every other call is an accessor or an operation of the pool."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lmflow.simulator.context import Context
+from lmflow.simulator.failures import ApiFailure
+from lmflow.simulator.registry import operation
+from lmflow.simulator.values import NULL
+
+
+@operation("session.login_with_password", effect=True)
+def login_with_password(ctx: Context, user: str, password: str, version: str, originator: str) -> str:
+    """Log in on the coordinator."""
+    return ctx.pool.sessions.login(ctx.host_ref, user, password, originator)
+
+
+@operation("session.slave_local_login_with_password", effect=True)
+def slave_local_login_with_password(ctx: Context, user: str, password: str) -> str:
+    """Log in on this host only."""
+    return ctx.pool.sessions.login_local(ctx.host_ref, user, password)
+
+
+@operation("session.logout", effect=True)
+def logout(ctx: Context) -> None:
+    """End the session that is given, whoever opened it."""
+    ctx.pool.sessions.logout(ctx.session_ref)
+
+
+@operation("session.local_logout", effect=True)
+def local_logout(ctx: Context) -> None:
+    """End a session of this host."""
+    ctx.pool.sessions.logout_local(ctx.session_ref)
+
+
+@operation("task.create", effect=True)
+def task_create(ctx: Context, label: str, description: str) -> str:
+    """Create a record that no operation stands behind."""
+    return ctx.pool.tasks.create_by_client(label, description, ctx.pool.coordinator_ref)
+
+
+@operation("task.cancel", effect=True)
+def task_cancel(ctx: Context, task_ref: str) -> None:
+    """Ask for the end of a task."""
+    ctx.pool.tasks.cancel(task_ref)
+
+
+@operation("task.destroy", effect=True)
+def task_destroy(ctx: Context, task_ref: str) -> None:
+    """Remove a finished record, mark a pending one."""
+    ctx.pool.tasks.destroy(task_ref)
+
+
+@operation("event.from")
+def event_from(ctx: Context, classes: list[str], token: str, timeout_seconds: float) -> dict[str, Any]:
+    """Wait for changes."""
+    return ctx.pool.events.from_token(ctx.session_ref, classes, token, timeout_seconds)
+
+
+@operation("event.inject")
+def event_inject(ctx: Context, cls: str, ref: str) -> str:
+    """Make an event of an unchanged object; the token is older than that event."""
+    if cls not in ctx.pool.schema.classes:
+        raise ApiFailure("HANDLE_INVALID", cls, ref)
+    return f"{ctx.store.touch(cls, ref):020d},{0:020d}"
+
+
+@operation("event.get_current_id")
+def event_get_current_id(ctx: Context) -> int:
+    """Give the number of the newest change."""
+    return ctx.store.generation
+
+
+@operation("pool.sync_database")
+def pool_sync_database(ctx: Context) -> None:
+    """Do nothing: the database of a simulated pool is never behind, unless a toolstack part says otherwise."""
+
+
+@operation("host.get_servertime")
+def host_get_servertime(ctx: Context, host_ref: str) -> Any:
+    """Give the pool's time; HOST_OFFLINE for a reference that is no host."""
+    if host_ref == NULL or not ctx.store.exists("host", host_ref):
+        raise ApiFailure("HOST_OFFLINE", host_ref)
+    return ctx.clock.stamp()

@@ -1,0 +1,167 @@
+"""The control channel: JSON over HTTP on 127.0.0.1, for tests and the demo; never on a port of XAPI."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Protocol
+
+from lmflow.simulator.audit import Audit
+from lmflow.simulator.faults import Faults
+from lmflow.simulator.registry import ROUTES
+from lmflow.simulator.store import Store
+
+
+class Controlled(Protocol):
+    """What the control channel needs of a pool."""
+
+    audit: Audit
+    faults: Faults
+    store: Store
+    stopped: threading.Event
+
+    @property
+    def real_domains(self) -> Callable[[], dict[str, list[str]]]:
+        """What tells where domains really run."""
+
+    def dump(self) -> dict[str, Any]:
+        """Give what is persistent."""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Replace what is persistent."""
+
+
+def _get_audit(pool: Controlled, _body: dict[str, Any]) -> Any:
+    return pool.audit.to_json()
+
+
+def _get_state(pool: Controlled, _body: dict[str, Any]) -> Any:
+    """Give every object by class and reference; sessions by UUID, since their reference is a secret."""
+    view: dict[str, Any] = pool.store.view()
+    if "session" in view:
+        view["session"] = {record["uuid"]: record for record in view["session"].values()}
+    return {**view, "real": pool.real_domains()}
+
+
+def _post_faults(pool: Controlled, body: dict[str, Any]) -> Any:
+    fault = pool.faults.add(body["call"], body["kind"], int(body.get("nth", 1)), float(body.get("seconds", 0.0)))
+    return fault.to_json()
+
+
+def _get_faults(pool: Controlled, _body: dict[str, Any]) -> Any:
+    return [fault.to_json() for fault in pool.faults.faults()]
+
+
+def _post_hold(pool: Controlled, body: dict[str, Any]) -> Any:
+    return pool.faults.hold(body["call"], body["point"], int(body.get("nth", 1))).to_json()
+
+
+def _get_hold(pool: Controlled, _body: dict[str, Any]) -> Any:
+    return [hold.to_json() for hold in pool.faults.holds()]
+
+
+def _post_release(pool: Controlled, _body: dict[str, Any]) -> Any:
+    return {"released": pool.faults.release()}
+
+
+def _post_dump(pool: Controlled, body: dict[str, Any]) -> Any:
+    state = pool.dump()
+    if "file" in body:
+        Path(body["file"]).write_text(json.dumps(state), "utf-8")
+        return {"file": body["file"]}
+    return state
+
+
+def _post_load(pool: Controlled, body: dict[str, Any]) -> Any:
+    pool.load(json.loads(Path(body["file"]).read_text("utf-8")) if "file" in body else body)
+    return {}
+
+
+def _post_stop(pool: Controlled, _body: dict[str, Any]) -> Any:
+    pool.stopped.set()
+    return {}
+
+
+_OWN_ROUTES: dict[tuple[str, str], Callable[[Any, dict[str, Any]], Any]] = {
+    ("GET", "/audit"): _get_audit,
+    ("GET", "/state"): _get_state,
+    ("GET", "/faults"): _get_faults,
+    ("POST", "/faults"): _post_faults,
+    ("GET", "/hold"): _get_hold,
+    ("POST", "/hold"): _post_hold,
+    ("POST", "/release"): _post_release,
+    ("POST", "/dump"): _post_dump,
+    ("POST", "/load"): _post_load,
+    ("POST", "/stop"): _post_stop,
+}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request of the control channel."""
+
+    protocol_version = "HTTP/1.1"
+    pool: Controlled
+
+    def do_GET(self) -> None:
+        """Answer a GET."""
+        self._answer("GET")
+
+    def do_POST(self) -> None:
+        """Answer a POST."""
+        self._answer("POST")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Stay silent."""
+
+    def _answer(self, method: str) -> None:
+        raw = self.rfile.read(int(self.headers.get("content-length") or 0))
+        route = _OWN_ROUTES.get((method, self.path)) or ROUTES.get((method, self.path))
+        if route is None:
+            self._reply(404, {"error": f"no {method} {self.path}"})
+            return
+        try:
+            self._reply(200, route(self.pool, json.loads(raw) if raw.strip() else {}))
+        except (ValueError, KeyError, TypeError, OSError) as problem:
+            self._reply(400, {"error": f"{type(problem).__name__}: {problem}"})
+        except Exception as problem:  # noqa: BLE001 - border: a test wants to see what went wrong in the pool
+            traceback.print_exc(file=sys.stderr)
+            self._reply(500, {"error": f"{type(problem).__name__}: {problem}"})
+
+    def _reply(self, status: int, value: Any) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class ControlChannel:
+    """The listener of the control channel; ``port`` is 0 while it is closed."""
+
+    def __init__(self, pool: Controlled) -> None:
+        self._pool = pool
+        self._server: socketserver.BaseServer | None = None
+        self.port = 0
+
+    def start(self, port: int) -> None:
+        """Listen on 127.0.0.1; port 0 takes any free one."""
+        handler = type("Handler", (_Handler,), {"pool": self._pool})
+        server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        server.daemon_threads = True
+        self._server = server
+        self.port = server.server_address[1]
+        threading.Thread(target=server.serve_forever, args=(0.05,), name="control", daemon=True).start()
+
+    def stop(self) -> None:
+        """Close the listener."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None

@@ -1,0 +1,163 @@
+"""From the name and parameters of a call to its answer, with XAPI's checks in XAPI's order."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lmflow.simulator import accessors
+from lmflow.simulator.audit import Entry
+from lmflow.simulator.codec import encode_value
+from lmflow.simulator.context import Context
+from lmflow.simulator.failures import ApiFailure, ConnectionDrop, TaskCancelled
+from lmflow.simulator.kernel import Kernel
+from lmflow.simulator.registry import OPERATIONS, Operation
+from lmflow.simulator.schema import Message
+from lmflow.simulator.tasks import TaskHandle
+from lmflow.simulator.typecheck import accept
+from lmflow.simulator.values import Value
+
+_NO_TASK = frozenset({"task", "session", "event"})
+"""Classes whose synchronous calls were never seen to leave a task record, though some have an Async form."""
+ASYNC = "Async."
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call as it was read; ``headers`` are what followed ``X-Http-Other-Config-``, lower case."""
+
+    host_ref: str
+    wire_name: str
+    params: list[Value]
+    entry: Entry
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name without ``Async.``."""
+        return self.wire_name.removeprefix(ASYNC)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the caller wants a task instead of the result."""
+        return self.wire_name.startswith(ASYNC)
+
+
+class Dispatcher:
+    """Answers calls; ApiFailure is the refusal of one."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    def answer(self, call: Call) -> Value:
+        """Answer a call; blocks as long as the operation does, unless it is ``Async``."""
+        if call.name == "system.listMethods":
+            return self.list_methods()
+        message = self._message(call)
+        args = self._arguments(call, message)
+        session_ref = ""
+        if message.needs_session:
+            session_ref = args.pop(0)
+            self._kernel.sessions.check(call.host_ref, session_ref)
+        context = Context(self._kernel, call.host_ref, session_ref, call.entry)
+        if call.is_async:
+            return self._start(call, message, context, args)
+        if message.is_async and message.cls not in _NO_TASK:
+            return self._run_with_record(call, message, context, args)
+        return self._run(message, context, args)
+
+    def list_methods(self) -> list[str]:
+        """List every call of the schema."""
+        return [m.wire_name for c in self._kernel.schema.classes.values() for m in c.messages.values()]
+
+    def _message(self, call: Call) -> Message:
+        message = self._kernel.schema.find_message(call.name)
+        if message is None or not (message.wire_name in OPERATIONS or accessors.can_answer(message)):
+            raise ApiFailure("MESSAGE_METHOD_UNKNOWN", call.name)
+        return message
+
+    def _arguments(self, call: Call, message: Message) -> list[Value]:
+        """Check number and types; the result starts with the session if the message has one."""
+        offset = 1 if message.needs_session else 0
+        given = call.params[offset:]
+        required = sum(param.required for param in message.params)
+        too_many = required == len(message.params) and len(given) > required
+        if len(call.params) < offset + required or too_many:
+            got = str(len(call.params) - offset)
+            raise ApiFailure("MESSAGE_PARAMETER_COUNT_MISMATCH", message.wire_name, str(required), got)
+        if call.is_async and not message.is_async:
+            raise ApiFailure("Fault", f"No async mode for this operation (rpc: {message.wire_name})")
+        schema = self._kernel.schema
+        args = [accept(schema, "string", value) for value in call.params[:offset]]
+        for index, param in enumerate(message.params):
+            args.append(accept(schema, param.type, given[index]) if index < len(given) else param.default)
+        return args
+
+    def _create_task(self, call: Call) -> TaskHandle:
+        kernel = self._kernel
+        headers = {} if kernel.options.ignore_attempt_header else call.headers
+        handle = kernel.tasks.create(call.wire_name, resident_on=kernel.coordinator_ref, headers=headers)
+        call.entry.task = handle.ref
+        return handle
+
+    def _start(self, call: Call, message: Message, context: Context, args: list[Value]) -> str:
+        if message.wire_name == "task.cancel":
+            self._run(message, context, args)
+            return f"DummyRef:|{self._kernel.store.make_uuid()}|{call.wire_name}"
+        context.task = self._create_task(call)
+        threading.Thread(
+            target=self._run_in_task, args=(message, context, args), name=call.wire_name, daemon=True
+        ).start()
+        return context.task.ref
+
+    def _run_in_task(self, message: Message, context: Context, args: list[Value]) -> None:
+        """Run an Async call to its end and write that into its record; the border of the thread."""
+        handle = context.task
+        assert handle is not None  # noqa: S101 - only _start makes this thread
+        tasks = self._kernel.tasks
+        try:
+            result = self._run(message, context, args)
+        except TaskCancelled:
+            tasks.finish(handle, "cancelled")
+        except ApiFailure as failure:
+            tasks.finish(handle, "failure", error_info=failure.description)
+        except ConnectionDrop:
+            pass  # the record is lost, and so is whoever would have read it
+        else:
+            tasks.finish(handle, "success", result=encode_value(result))
+
+    def _run_with_record(self, call: Call, message: Message, context: Context, args: list[Value]) -> Value:
+        context.task = self._create_task(call)
+        try:
+            return self._run(message, context, args)
+        except TaskCancelled:
+            raise ApiFailure("TASK_CANCELLED", context.task.ref) from None
+        finally:
+            self._kernel.tasks.forget(context.task)
+
+    def _run(self, message: Message, context: Context, args: list[Value]) -> Value:
+        """Run a call and settle its column "effect"; an error of the simulator itself is INTERNAL_ERROR."""
+        operation = OPERATIONS.get(message.wire_name)
+        changing = operation.effect if operation else accessors.changes(message)
+        done = False
+        try:
+            result = self._perform(operation, message, context, args)
+            done = True
+        except (ApiFailure, TaskCancelled, ConnectionDrop):
+            raise
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            raise ApiFailure("INTERNAL_ERROR", f"{type(error).__name__}: {error}") from error
+        finally:
+            if context.entry.effect is None:
+                context.entry.effect = done and changing
+        return result
+
+    def _perform(self, operation: Operation | None, message: Message, context: Context, args: list[Any]) -> Value:
+        if operation is not None:
+            return operation.function(context, *args)
+        return accessors.answer(self._kernel.store, message, args)

@@ -1,0 +1,156 @@
+"""A whole simulated pool: the kernel, what registered itself with it, its world, its listeners."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import threading
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Protocol
+
+from lmflow.simulator import calls as calls  # noqa: PLC0414 - imported for what it registers
+from lmflow.simulator import tls
+from lmflow.simulator.control import ControlChannel
+from lmflow.simulator.http1 import HttpReply, HttpRequest
+from lmflow.simulator.kernel import Kernel, Options
+from lmflow.simulator.registry import PARTS
+from lmflow.simulator.schema import Schema
+from lmflow.simulator.wire import Wire
+
+_COLLECT_SECONDS = 30.0
+_SHORTEST_COLLECT_SECONDS = 0.5
+
+
+class World(Protocol):
+    """Something that fills an empty pool."""
+
+    def apply(self, pool: Kernel) -> None:
+        """Create the objects."""
+
+
+class SimulatedPool(Kernel):
+    """A pool that listens between ``start`` and ``stop``; also a context manager.
+
+    It starts from a world, or from the data that ``dump`` gave.
+    """
+
+    def __init__(
+        self,
+        options: Options | None = None,
+        *,
+        world: World | None = None,
+        state: Mapping[str, Any] | None = None,
+        schema: Schema | None = None,
+    ) -> None:
+        super().__init__(options or Options(), schema or Schema.load())
+        self.certificates = tls.Certificates({}, {})
+        self.control = ControlChannel(self)
+        self.last_request = time.monotonic()
+        self._wire = Wire(self)
+        for name, factory in PARTS.items():
+            self.parts[name] = factory(self)
+        if state is not None:
+            self.load(state)
+        elif world is not None:
+            world.apply(self)
+
+    @property
+    def toolstack(self) -> Any:
+        """The part that restarts toolstacks."""
+        return self.parts["toolstack"]
+
+    @property
+    def xenops(self) -> Any:
+        """The part that knows where domains really run."""
+        return self.parts["xenops"]
+
+    def start(self, control_port: int | None = None) -> None:
+        """Listen on every host's address; with a control channel on 127.0.0.1 if a port (0: any) is given."""
+        addresses = {ref: str(self.store.value("host", ref, "address")) for ref in self.store.refs("host")}
+        self.certificates = self._make_certificates(addresses)
+        for part in self.parts.values():
+            if hasattr(part, "on_start"):
+                part.on_start()
+        self.server.start(addresses, self.options.port, self._answer, self.certificates.contexts)
+        if control_port is not None:
+            self.control.start(control_port)
+        threading.Thread(target=self._collect, name="collect", daemon=True).start()
+
+    def stop(self) -> None:
+        """Close every listener; calls under way are left without a reply."""
+        self.stopped.set()
+        self.faults.clear()
+        self.server.stop()
+        self.control.stop()
+        for part in self.parts.values():
+            if hasattr(part, "on_stop"):
+                part.on_stop()
+        self.tasks.lose_all()
+        self.sessions.lose_all()
+
+    def __enter__(self) -> SimulatedPool:
+        self.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.stop()
+
+    def _make_certificates(self, addresses: Mapping[str, str]) -> tls.Certificates:
+        options = self.options
+        if options.certificate_file:
+            return tls.use(addresses, options.certificate_file, options.key_file)
+        if options.https_ca:
+            return tls.use_ca(addresses)
+        return tls.make_self_signed(addresses) if options.https else tls.Certificates({}, {})
+
+    def _answer(self, request: HttpRequest) -> HttpReply:
+        self.last_request = time.monotonic()
+        try:
+            return self._wire.answer(request)
+        finally:
+            self.last_request = time.monotonic()
+
+    def _collect(self) -> None:
+        pause = max(_SHORTEST_COLLECT_SECONDS, self.clock.real(_COLLECT_SECONDS))
+        while not self.stopped.wait(pause):
+            self.tasks.collect()
+            self.sessions.collect()
+
+    # -- state
+
+    def dump(self) -> dict[str, Any]:
+        """Give what is persistent as JSON-able data: the database and what the parts keep."""
+        parts = {name: part.dump() for name, part in self.parts.items() if hasattr(part, "dump")}
+        return {"format": "lmflow-simulator-state/1", "store": self.store.dump(), "parts": parts}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Replace what is persistent by what ``dump`` gave. ValueError, KeyError for something else."""
+        if state.get("format") != "lmflow-simulator-state/1":
+            raise ValueError("this is no state of a simulated pool")
+        self.store.load(state["store"])
+        for name, data in state["parts"].items():
+            if hasattr(self.parts.get(name), "load"):
+                self.parts[name].load(data)
+
+    def describe(self) -> dict[str, Any]:
+        """Say how to reach the pool, as the ready file does."""
+        names = {ref: str(self.store.value("host", ref, "name_label")) for ref in self.store.refs("host")}
+        return {
+            "port": self.server.port,
+            "control_port": self.control.port,
+            "scheme": "https" if self.certificates.contexts else "http",
+            "coordinator": self.sessions.coordinator_address(),
+            "hosts": {name: self.store.value("host", ref, "address") for ref, name in names.items()},
+            "username": self.options.username,
+            "password": self.options.password,
+            "time_scale": self.options.time_scale,
+            "certificate_sha256": {names[ref]: text for ref, text in self.certificates.fingerprints.items()},
+            "ca_file": self.certificates.ca_file,
+        }
+
+
+for _name in ("operations", "toolstack", "xenops", "witness"):
+    if importlib.util.find_spec(f"lmflow.simulator.{_name}") is not None:
+        importlib.import_module(f"lmflow.simulator.{_name}")

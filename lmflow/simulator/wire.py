@@ -1,0 +1,168 @@
+"""From HTTP to calls and back: the audit log, faults and holds of every request."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from lmflow.simulator.audit import Entry, mask
+from lmflow.simulator.codec import MalformedCall, encode_bare, encode_failure, encode_success, parse_call
+from lmflow.simulator.dispatch import ASYNC, Call, Dispatcher
+from lmflow.simulator.failures import ApiFailure, ConnectionDrop
+from lmflow.simulator.faults import Fault
+from lmflow.simulator.http1 import (
+    CROSS_ORIGIN,
+    HttpReply,
+    HttpRequest,
+    forbidden,
+    not_implemented,
+    server_error,
+    unauthorised,
+)
+from lmflow.simulator.kernel import Kernel
+from lmflow.simulator.values import Value
+
+_TASK_HEADER = "x-http-other-config-"
+WITNESS_PATH = "/services/xenops"
+
+
+class Wire:
+    """Answers HTTP requests of all hosts."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._dispatcher = Dispatcher(kernel)
+
+    def answer(self, request: HttpRequest) -> HttpReply:
+        """Answer a request; ConnectionDrop when it gets no reply."""
+        if request.method == "OPTIONS":
+            return HttpReply(200, headers={**CROSS_ORIGIN, "Access-Control-Allow-Methods": "PUT"})
+        if request.method in {"GET", "PUT"}:
+            return forbidden()
+        if request.method != "POST":
+            return not_implemented()
+        if request.path == WITNESS_PATH:
+            return self._ask_witness(request)
+        return self._answer_call(request)
+
+    # -- XML-RPC
+
+    def _answer_call(self, request: HttpRequest) -> HttpReply:
+        try:
+            name, params = parse_call(request.body)
+        except MalformedCall as problem:
+            self._begin(request, "", []).outcome = "http_500"
+            return server_error(str(problem))
+        call_name = self._canonical(name)
+        entry = self._begin(request, call_name, params)
+        self._kernel.faults.pass_point(call_name, "request_read")
+        due = self._kernel.faults.take(call_name)
+        refusal = self._befall_before(due, request, entry, params)
+        if refusal is not None:
+            return refusal
+        body = self._perform(request, Call(request.host_ref, name, params, entry, self._task_headers(request)))
+        if any(fault.kind == "close_after" for fault in due):
+            entry.outcome = f"{entry.outcome}, reply lost"
+            raise ConnectionDrop
+        self._kernel.faults.pass_point(call_name, "reply_written")
+        return HttpReply(200, body, "text/xml", CROSS_ORIGIN)
+
+    def _canonical(self, name: str) -> str:
+        """Spell a call as ``Class.message``, with ``Async.`` if it had it; unknown names stay as they came."""
+        plain = name.removeprefix(ASYNC)
+        message = self._kernel.schema.find_message(plain)
+        return name if message is None else name[: len(name) - len(plain)] + message.wire_name
+
+    def _perform(self, request: HttpRequest, call: Call) -> bytes:
+        try:
+            value = self._dispatcher.answer(call)
+        except ApiFailure as failure:
+            call.entry.outcome = failure.code
+            if call.entry.effect is None:
+                call.entry.effect = False
+            return encode_failure(failure.description)
+        call.entry.outcome = "ok"
+        if call.name == "system.listMethods":
+            call.entry.effect = False
+            return encode_bare(value)
+        return encode_success(value)
+
+    def _begin(self, request: HttpRequest, name: str, params: list[Value]) -> Entry:
+        kernel = self._kernel
+        message = kernel.schema.find_message(name.removeprefix(ASYNC))
+        session = params[0] if params and isinstance(params[0], str) else ""
+        masked = mask(message, params, lambda ref: kernel.sessions.is_valid(ref) or kernel.sessions.is_local(ref))
+        return kernel.audit.begin(self._host_name(request), name, masked, self._session_uuid(session))
+
+    def _host_name(self, request: HttpRequest) -> str:
+        return str(self._kernel.store.value("host", request.host_ref, "name_label"))
+
+    def _session_uuid(self, ref: str) -> str:
+        """Give the UUID by which the audit log may name a session; "" for none."""
+        with self._kernel.store.lock:
+            known = self._kernel.store.exists("session", ref)
+            return str(self._kernel.store.value("session", ref, "uuid")) if known else ""
+
+    @staticmethod
+    def _task_headers(request: HttpRequest) -> dict[str, str]:
+        start = len(_TASK_HEADER)
+        return {name[start:]: value for name, value in request.headers.items() if name.startswith(_TASK_HEADER)}
+
+    # -- faults
+
+    def _befall_before(
+        self, due: list[Fault], request: HttpRequest, entry: Entry, params: list[Value]
+    ) -> HttpReply | None:
+        """Let faults befall a call before it can have an effect; a reply if there is one already."""
+        for fault in due:
+            if fault.kind == "delay":
+                request.dropped.wait(self._kernel.clock.real(fault.seconds))
+            elif fault.kind in {"close_before", "hang"}:
+                if fault.kind == "hang":
+                    request.dropped.wait(self._kernel.clock.real(fault.seconds) if fault.seconds else None)
+                entry.outcome, entry.effect = "closed", False
+                raise ConnectionDrop
+            elif fault.kind == "http_500":
+                entry.outcome, entry.effect = "http_500", False
+                return server_error("Failure(fault)")
+            elif fault.kind == "session_invalid":
+                self._end_session(params)
+        return None
+
+    def _end_session(self, params: list[Any]) -> None:
+        """End the session of a call, so that this call and all later ones of it are refused."""
+        sessions = self._kernel.sessions
+        if params and isinstance(params[0], str) and sessions.is_valid(params[0]):
+            sessions.logout(params[0])
+
+    # -- the witness
+
+    def _ask_witness(self, request: HttpRequest) -> HttpReply:
+        session = request.query("session_id")
+        try:
+            name, params = parse_call(request.body)
+        except MalformedCall as problem:
+            name, params, broken = "", [], str(problem)
+        else:
+            broken = ""
+        masked = json.loads(json.dumps(params, default=str))
+        uuid = self._session_uuid(session or "")
+        name = f"xenops:{name}"
+        entry = self._kernel.audit.begin(self._host_name(request), name, masked, uuid)
+        entry.effect = False
+        self._kernel.faults.pass_point(name, "request_read")
+        refusal = self._befall_before(self._kernel.faults.take(name), request, entry, [session])
+        if refusal is not None:
+            return refusal
+        if broken:
+            entry.outcome = "http_500"
+            return server_error(broken)
+        if self._kernel.witness is None:
+            entry.outcome = "http_401"
+            return unauthorised()
+        status, headers, body = self._kernel.witness(request.host_ref, session, request.body)
+        entry.outcome = "ok" if status == 200 else f"http_{status}"
+        self._kernel.faults.pass_point(name, "reply_written")
+        if status == 401:
+            return unauthorised()
+        return HttpReply(status, body, "", headers, close=status != 200)
