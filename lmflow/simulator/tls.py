@@ -25,7 +25,7 @@ class Certificates:
 
 
 def _shipped(name: str) -> str:
-    return str(resources.files("lmflow.simulator") / "data" / "tls" / name)
+    return str(resources.files("lmflow.simulator") / "data" / f"tls-{name}")
 
 
 def _context(certificate_file: str, key_file: str) -> tuple[ssl.SSLContext, str]:

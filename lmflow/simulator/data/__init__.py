@@ -1,0 +1,1 @@
+"""Data that the simulated pool is made of; ORIGIN says where it comes from."""
