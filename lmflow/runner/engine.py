@@ -48,7 +48,7 @@ def run_flow(context: Context, run: Run, which: str) -> str:
         engine.run()
     except taskflow_exceptions.StorageFailure as error:
         raise UnreachableError(f"the database was lost: {error}") from error
-    except Exception as error:  # noqa: BLE001 - whatever failed a task: the flow's state says what followed
+    except Exception as error:  # whatever failed a task: the flow's state says what followed
         LOG.info("flow %s of run %s: %s: %s", which, run.uuid, type(error).__name__, error)
     return str(engine.storage.get_flow_state())
 

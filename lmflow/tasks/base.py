@@ -60,7 +60,7 @@ class BaseTask(task.Task):
         context.check_hold()
         try:
             _with_patience(context, lambda: self.undo(context))
-        except Exception as error:  # noqa: BLE001 - a revert that raises would stop all the others
+        except Exception as error:  # a revert that raises would stop all the others
             LOG.warning("revert of %s in run %s: %s", self.NAME, context.run_uuid, error)
             text = error.message if isinstance(error, LmflowError) else f"{type(error).__name__}: {error}"
             context.record("left", {"task": self.NAME, "text": text})
