@@ -139,7 +139,9 @@ def test_what_may_have_been_sent_is_sent_again_only_after_both_witnesses_saw_it_
         source, destination = evidence.testimony(SOURCE), evidence.testimony(DESTINATION)
         assert evidence.sent is Sent.MAYBE
         assert evidence.settled
-        assert not (evidence.restarted or evidence.rivals or evidence.task)
+        assert not evidence.restarted
+        assert not evidence.rivals
+        assert evidence.task is None
         assert source is not None
         assert source.power_state == "Running"
         assert destination is not None
