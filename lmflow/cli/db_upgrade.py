@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import cast
 
 from cliff.command import Command
@@ -18,15 +17,13 @@ class DbUpgrade(Command):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Upgrade; safe to repeat, refuses a database from a newer lmflow."""
         from lmflow import conf  # noqa: PLC0415 - heavy: oslo.config
-        from lmflow.db import engine, migrations  # noqa: PLC0415 - heavy: SQLAlchemy, alembic
+        from lmflow.db.database import Database  # noqa: PLC0415 - heavy: SQLAlchemy, alembic
 
         app = cast(LmflowApp, self.app)
         place = find_place(app)
-        url = place.database_url if place else app.options.database or conf.load((), os.environ).database_url
-        opened = engine.open_engine(url)
-        try:
-            migrations.upgrade(opened)
-        finally:
-            opened.dispose()
-        app.printer.say("The database is up to date.")
+        url = place.database_url if place else app.options.database or conf.load(()).database_url
+        before, after = Database.upgrade(url)
+        app.printer.say(
+            f"The database is at version {after}" + ("." if before == after else f", was {before or 'new'}.")
+        )
         return 0

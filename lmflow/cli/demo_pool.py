@@ -42,7 +42,8 @@ def make_waits(time_scale: float) -> Waits:
         pool_seconds=scaled(real.pool_seconds, 10.0),
         deadline_seconds=scaled(real.deadline_seconds, 60.0),
         poll_seconds=scaled(real.poll_seconds, 0.05),
-        event_seconds=scaled(real.event_seconds, 1.0),
+        # A time-out that is given to the pool: it counts its own, faster seconds.
+        event_seconds=real.event_seconds,
         lease_seconds=scaled(real.lease_seconds, 10.0),
         heartbeat_seconds=scaled(real.heartbeat_seconds, 2.0),
     )
@@ -87,6 +88,22 @@ class DemoPool:
             tls=Tls(fingerprints=self.ready.get("certificate_sha256") or {}, ca_file=self.ready.get("ca_file") or ""),
         )
 
+    @property
+    def config_file(self) -> Path:
+        """A configuration that leads to this pool, whatever else is configured on this machine."""
+        return self.directory / "lmflow.conf"
+
+    def write_config(self) -> None:
+        """Write the configuration, with the password in a file of its own."""
+        profile, password_file = self.make_profile(), self.directory / "password"
+        password_file.touch(mode=0o600)
+        password_file.write_text(self.get_password(PROFILE) + "\n", encoding="utf-8")
+        lines = ["[DEFAULT]", f"default_pool = {PROFILE}", "[database]", f"connection = {self.database_url}", "[waits]"]
+        lines += [f"{name} = {seconds}" for name, seconds in self.waits.to_json().items()]
+        lines += [f"[pool:{PROFILE}]", f"addresses = {','.join(profile.addresses)}", f"username = {profile.username}"]
+        lines += [f"scheme = {profile.scheme}", f"port = {profile.port}", f"password_file = {password_file}"]
+        self.config_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """Ask the simulator's control port; raises OSError when nobody answers."""
         return ask_control(int(self.ready["control_port"]), method, path, body)
@@ -128,10 +145,13 @@ def start_demo(directory: Path | None = None, *, time_scale: float = TIME_SCALE)
     """Start the simulator as a detached process that ends by itself when idle, and wait until it listens."""
     directory = directory or get_directory()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    ready_file = directory / "ready.json"
+    ready_file, state_file = directory / "ready.json", directory / "state.json"
     ready_file.unlink(missing_ok=True)
+    if not state_file.exists():
+        # A pool that starts anew knows nothing of the runs of the last one.
+        _forget(directory)
     command = [sys.executable, "-m", "lmflow.simulator", "--world", PROFILE, "--time-scale", str(time_scale)]
-    command += ["--ready-file", str(ready_file), "--idle-exit", str(IDLE_EXIT_SECONDS)]
+    command += ["--ready-file", str(ready_file), "--idle-exit", str(IDLE_EXIT_SECONDS), "--state", str(state_file)]
     with (directory / "simulator.log").open("ab") as log:
         child = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory, start_new_session=True
@@ -145,7 +165,13 @@ def start_demo(directory: Path | None = None, *, time_scale: float = TIME_SCALE)
     pool = find_demo(directory)
     if pool is None:
         raise LmflowError("the demo pool began to listen and then fell silent", advice=f"see {directory}/simulator.log")
+    pool.write_config()
     return pool
+
+
+def _forget(directory: Path) -> None:
+    for name in ("state.json", "lmflow.db", "lmflow.db-wal", "lmflow.db-shm"):
+        (directory / name).unlink(missing_ok=True)
 
 
 def _wait_until_ready(child: subprocess.Popen[bytes], ready_file: Path, directory: Path) -> None:
@@ -162,7 +188,7 @@ def _wait_until_ready(child: subprocess.Popen[bytes], ready_file: Path, director
 
 
 def stop_demo(directory: Path | None = None) -> bool:
-    """End the demo pool, and only it; False when none runs. The database of its runs stays."""
+    """End the demo pool, and only it, and forget its runs; False when none runs."""
     pool = find_demo(directory)
     if pool is None:
         return False
@@ -175,6 +201,7 @@ def stop_demo(directory: Path | None = None) -> bool:
             break
         time.sleep(0.05)
     (pool.directory / "ready.json").unlink(missing_ok=True)
+    _forget(pool.directory)
     return True
 
 

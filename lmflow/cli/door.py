@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
-import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -46,8 +45,8 @@ def find_place(app: LmflowApp) -> Place | None:
     from lmflow import conf  # noqa: PLC0415 - heavy: oslo.config
 
     options = app.options
-    settings = conf.load(tuple(options.config_file), os.environ, prompt=ask_password)
-    if settings.pools or options.config_file:
+    settings = conf.load(tuple(options.config_file), prompt=ask_password)
+    if settings.config_file or settings.pools:
         return Place(
             database_url=options.database or settings.database_url,
             profiles=settings.pools,

@@ -46,6 +46,8 @@ def explain_error(error: BaseException) -> Iterator[str]:
 def report_error(printer: Printer, error: BaseException, *, debug: bool) -> Exit:
     """Print the error and return its exit code; a defect of ours leaves its traceback in a file."""
     code = get_exit(error)
+    if code is Exit.SIGINT:
+        return code
     if code is Exit.INTERNAL:
         _report_defect(printer, error, debug=debug)
         return code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from lmflow import exceptions
 from lmflow.models import Outcome, RunState
@@ -53,7 +53,7 @@ _OF_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
 _OF_SUSPENSION = {"unknown": Exit.UNKNOWN, "unreachable": Exit.UNREACHABLE}
 
 # What a person has to know first stands first.
-_GRAVITY = (Exit.UNKNOWN, Exit.DIRTY, Exit.FAILED, Exit.INTERRUPTED, Exit.GOES_ON, Exit.REFUSED)
+_GRAVITY = (Exit.SIGINT, Exit.UNKNOWN, Exit.DIRTY, Exit.FAILED, Exit.INTERRUPTED, Exit.GOES_ON, Exit.REFUSED)
 
 
 def get_exit(result: Outcome | BaseException) -> Exit:
@@ -65,11 +65,11 @@ def get_exit(result: Outcome | BaseException) -> Exit:
     return next((code for kind, code in _OF_ERROR if isinstance(result, kind)), Exit.INTERNAL)
 
 
-def get_batch_exit(outcomes: Sequence[Outcome]) -> Exit:
+def get_batch_exit(codes: Iterable[Exit]) -> Exit:
     """Return one exit code for several runs: theirs when they agree, 6 when only some are done, else the gravest."""
-    codes = {get_exit(outcome) for outcome in outcomes}
-    if len(codes) <= 1:
-        return codes.pop() if codes else Exit.DONE
-    if Exit.DONE in codes:
+    different = set(codes)
+    if len(different) <= 1:
+        return different.pop() if different else Exit.DONE
+    if Exit.DONE in different:
         return Exit.PARTLY
-    return next(code for code in _GRAVITY if code in codes)
+    return next(code for code in _GRAVITY if code in different)

@@ -6,7 +6,6 @@ import argparse
 
 from lmflow.cli.base import Answer, ShowCommand
 from lmflow.cli.door import get_place
-from lmflow.cli.exits import get_exit
 from lmflow.cli.progress import follow
 from lmflow.cli.sentences import OUTCOME_COLUMNS, make_outcome_row, tell_outcome
 
@@ -33,8 +32,8 @@ class Migrate(ShowCommand):
         """Migrate, showing what happens; the answer is the run's outcome."""
         app = self.get_app()
         place = get_place(app)
-        with follow(app.printer, place) as client:
-            outcome = client.migrate(
+        with follow(app.printer, place) as following:
+            outcome = following.client.migrate(
                 parsed_args.vm,
                 parsed_args.to,
                 pool=app.options.pool or place.default_pool,
@@ -42,5 +41,5 @@ class Migrate(ShowCommand):
                 reason=parsed_args.reason,
                 strict=parsed_args.strict,
             )
-        code = get_exit(outcome)
+            code = following.judge(outcome)
         return Answer(OUTCOME_COLUMNS, make_outcome_row(outcome, code), tell_outcome(outcome), code)

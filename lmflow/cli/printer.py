@@ -45,6 +45,11 @@ class Printer:
         return self._stream
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether chatter is unwanted, or has nobody to read it."""
+        return self._quiet or self._stream is None
+
+    @property
     def is_terminal(self) -> bool:
         """Tell whether a person is looking; a closed stream is nobody."""
         try:

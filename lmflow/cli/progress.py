@@ -1,25 +1,213 @@
-"""What happens, shown while it happens (thin for now)."""
+"""What happens, shown while it happens: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import dataclasses
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol
 
 from lmflow.cli.door import Place
+from lmflow.cli.exits import Exit, get_exit
 from lmflow.cli.printer import Printer
-from lmflow.models import Notice
+from lmflow.models import Notice, Outcome
 
 if TYPE_CHECKING:
     from lmflow.api import Client
 
+LINE_SECONDS = 10.0
+_MARKS = {
+    "SUCCESS": "ok",
+    "FAILURE": "FAILED",
+    "REVERTED": "undone",
+    "REVERT_FAILURE": "NOT UNDONE",
+    "IGNORE": "left out",
+}
+
+
+class Display(Protocol):
+    """Shows notices; called from the threads that drive a run, one at a time."""
+
+    def show(self, notice: Notice) -> None:
+        """Show one notice."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+class Stopwatch:
+    """Turns the notices of atoms into lines with durations."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._begun: dict[str, float] = {}
+
+    def make_line(self, notice: Notice) -> str:
+        """Return the line of an atom that ended, '' for one that began."""
+        mark = _MARKS.get(notice.state)
+        if mark is None:
+            self._begun[notice.atom] = self._clock()
+            return ""
+        seconds = self._clock() - self._begun.pop(notice.atom, self._clock())
+        return f"  {mark:<6} {notice.atom:<24} {seconds:5.1f} s"
+
+
+class PlainDisplay:
+    """A line for each atom that ended, and for progress one each ten seconds."""
+
+    def __init__(self, printer: Printer, clock: Callable[[], float] = time.monotonic) -> None:
+        self._printer = printer
+        self._clock = clock
+        self._stopwatch = Stopwatch(clock)
+        self._last_progress = clock()
+
+    def show(self, notice: Notice) -> None:
+        """Print the notice, or let it pass."""
+        if notice.kind == "atom":
+            line = self._stopwatch.make_line(notice)
+            if line:
+                self._printer.say(line)
+        elif notice.kind == "progress" and notice.progress is not None:
+            if self._clock() - self._last_progress >= LINE_SECONDS:
+                self._last_progress = self._clock()
+                self._printer.say(f"  ..     pool_migrate {notice.progress * 100:3.0f} %")
+        elif notice.text:
+            self._printer.say(notice.text if notice.kind == "run" else f"  {notice.text}")
+
+    def close(self) -> None:
+        """Do nothing: lines are complete."""
+
+
+class TerminalDisplay:
+    """The same lines above a bar that moves."""
+
+    def __init__(self, printer: Printer, clock: Callable[[], float] = time.monotonic) -> None:
+        from rich.console import Console  # noqa: PLC0415 - heavy, and only for terminals
+        from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+        self._stopwatch = Stopwatch(clock)
+        columns = (
+            TextColumn("  .. {task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:3.0f} %"),
+            TimeElapsedColumn(),
+        )
+        console = Console(file=printer.stream, highlight=False)
+        self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+        self._task: TaskID | None = None
+        self._bar.start()
+
+    def show(self, notice: Notice) -> None:
+        """Print above the bar, or move the bar; progress may go back, as XAPI's does."""
+        if notice.kind == "progress" and notice.progress is not None:
+            if self._task is None:
+                self._task = self._bar.add_task("pool_migrate", total=1.0)
+            self._bar.update(self._task, completed=notice.progress)
+            return
+        line = self._stopwatch.make_line(notice) if notice.kind == "atom" else notice.text
+        if line:
+            self._bar.console.print(line, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self._bar.stop()
+
+
+class _Guarded:
+    """Keeps a display from ever ending a run: what cannot be shown is not shown, and nothing more is tried."""
+
+    def __init__(self, display: Display | None) -> None:
+        self._display = display
+        self._lock = threading.Lock()
+        self.run_uuid = ""
+
+    def notify(self, notice: Notice) -> None:
+        """Pass a notice on."""
+        self.run_uuid = notice.run_uuid or self.run_uuid
+        self._try(lambda display: display.show(notice))
+
+    def close(self) -> None:
+        """Close the display; later notices are dropped."""
+        self._try(lambda display: display.close())
+        self._display = None
+
+    def _try(self, work: Callable[[Display], None]) -> None:
+        with self._lock:
+            if self._display is not None:
+                try:
+                    work(self._display)
+                except (OSError, ValueError):
+                    # The terminal went away (EIO, a closed file).
+                    self._display = None
+
+
+@dataclasses.dataclass
+class Following:
+    """A client whose notices are shown, and what was seen of signals meanwhile."""
+
+    client: Client
+    printer: Printer
+    signals: int
+    seen: set[int] = dataclasses.field(default_factory=set)
+
+    def judge(self, outcome: Outcome) -> Exit:
+        """Return the exit code of an outcome; 130, with a word on what goes on, if ctrl-C let go of the run."""
+        if outcome.reason != "detached" or not self._saw(signal.SIGINT):
+            return get_exit(outcome)
+        short = outcome.run.uuid[:8]
+        self.printer.insist(
+            f"ctrl-C: lmflow let go of run {short}.  What the pool has begun goes on; nothing is undone."
+        )
+        self.printer.insist(f"  the run is resumable.  try: lmflow resume {short}")
+        return Exit.SIGINT
+
+    def _saw(self, number: int) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            self.seen.update(os.read(self.signals, 4096))
+        return number in self.seen
+
 
 @contextlib.contextmanager
-def follow(printer: Printer, place: Place) -> Iterator[Client]:
-    """Open a client whose notices are shown as lines."""
+def follow(printer: Printer, place: Place) -> Iterator[Following]:
+    """Open a client on the place and show what it tells; ctrl-C is passed on with a word on what goes on."""
+    display = _Guarded(_make_display(printer))
+    try:
+        with _noted_signals() as signals, place.open_client(display.notify) as client:
+            try:
+                yield Following(client, printer, signals)
+            finally:
+                display.close()
+    except KeyboardInterrupt:
+        _explain_interrupt(printer, display.run_uuid)
+        raise
 
-    def show(notice: Notice) -> None:
-        printer.say(notice.text)
 
-    with place.open_client(show) as client:
-        yield client
+def _make_display(printer: Printer) -> Display | None:
+    if printer.is_quiet:
+        return None
+    return TerminalDisplay(printer) if printer.is_terminal else PlainDisplay(printer)
+
+
+@contextlib.contextmanager
+def _noted_signals() -> Iterator[int]:
+    """Yield a descriptor from which the numbers of signals can be read, whoever handles them."""
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writer)
+        os.close(reader)
+
+
+def _explain_interrupt(printer: Printer, run_uuid: str) -> None:
+    if run_uuid:
+        printer.insist(f"ctrl-C: run {run_uuid[:8]} is left as it stands.  What the pool has begun goes on.")
+        printer.insist(f"  the run is resumable.  try: lmflow resume {run_uuid[:8]}")
+    else:
+        printer.insist("ctrl-C: no run had begun, nothing was sent.")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from lmflow.cli.base import Answer, ListCommand
 from lmflow.cli.door import get_place
-from lmflow.cli.exits import get_batch_exit, get_exit
+from lmflow.cli.exits import get_batch_exit
 from lmflow.cli.progress import follow
 from lmflow.cli.sentences import OUTCOME_COLUMNS, make_outcome_row, tell_outcome
 from lmflow.models import Outcome
@@ -27,10 +27,11 @@ class Resume(ListCommand):
     def answer(self, parsed_args: argparse.Namespace) -> Answer:
         """Resume; the answer has one row for each run taken up."""
         app = self.get_app()
-        with follow(app.printer, get_place(app)) as client:
-            outcomes = client.resume(parsed_args.run)
-        rows = tuple(make_outcome_row(outcome, get_exit(outcome)) for outcome in outcomes)
-        return Answer(OUTCOME_COLUMNS, rows, _tell(outcomes), get_batch_exit(outcomes))
+        with follow(app.printer, get_place(app)) as following:
+            outcomes = following.client.resume(parsed_args.run)
+            codes = [following.judge(outcome) for outcome in outcomes]
+        rows = tuple(make_outcome_row(outcome, code) for outcome, code in zip(outcomes, codes, strict=True))
+        return Answer(OUTCOME_COLUMNS, rows, _tell(outcomes), get_batch_exit(codes))
 
 
 def _tell(outcomes: tuple[Outcome, ...]) -> Iterator[str]:

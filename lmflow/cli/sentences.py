@@ -107,13 +107,9 @@ def make_run_row(run: Run) -> tuple[Any, ...]:
 
 
 def tell_status(report: StatusReport) -> Iterator[str]:
-    """Yield what needs a person, the headline on VMs that are down first."""
-    needing = [line for line in report.lines if line.condition != "running"]
-    if needing:
-        yield f"NEEDS ATTENTION {len(needing)}.  {report.headline}"
-    else:
-        yield f"Nothing needs attention.  {report.headline}"
-    for line in (*needing, *(line for line in report.lines if line.condition == "running")):
+    """Yield the headline, which says whether a VM is down, and then each open run, those that need a person first."""
+    yield report.headline
+    for line in sorted(report.lines, key=lambda line: line.condition == "running"):
         age = describe_age(line.seconds_since)
         yield f"  {shorten(line.run.uuid)}  {describe_move(line.run)}  {line.condition.upper()} for {age}"
         if line.vm_state:

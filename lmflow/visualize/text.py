@@ -94,8 +94,9 @@ def _draw(picture: Picture, signs: _Signs) -> Iterator[str]:
         yield f"{clean(flow)}"
         first = True
         for row in picture.rows(flow):
+            carried = ", ".join(clean(symbol) for symbol in picture.symbols_into(row))
             if not first:
-                yield f"  {signs.down} {', '.join(clean(s) for s in picture.symbols_into(row))}"
+                yield f"  {signs.down} {carried}" + (", in parallel to" if carried and len(row) > 1 else "")
             first = False
             yield from _draw_row(picture, row, signs)
             if any(node.id == picture.point_of_no_return for node in row):

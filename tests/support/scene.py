@@ -73,7 +73,7 @@ class Scene:
         """Write lmflow.conf anew; ``overrides`` are options by pool name, on top of what reaches the pool."""
         self.database_file.parent.mkdir(exist_ok=True)
         lines = ["[DEFAULT]", f"default_pool = {self.pools[0].name}" if self.pools else ""]
-        lines += ["[database]", f"url = {self.database_url}"]
+        lines += ["[database]", f"connection = {self.database_url}"]
         waits = make_waits(self.pools[0].time_scale if self.pools else TIME_SCALE).to_json()
         lines += ["[waits]", *(f"{key} = {value}" for key, value in {**waits, **self.waits}.items())]
         for pool in self.pools:
