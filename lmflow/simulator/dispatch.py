@@ -142,7 +142,7 @@ class Dispatcher:
     def _run(self, message: Message, context: Context, args: list[Value]) -> Value:
         """Run a call and settle its column "effect"; an error of the simulator itself is INTERNAL_ERROR."""
         operation = OPERATIONS.get(message.wire_name)
-        changing = operation.effect if operation else accessors.changes(message)
+        changing = operation.effect and not operation.own_effect if operation else accessors.changes(message)
         done = False
         try:
             result = self._perform(operation, message, context, args)

@@ -15,11 +15,13 @@ class Operation:
 
     ``effect``: the call changes the pool. The operation says when with ``ctx.took_effect()``; if it returns
     without having said so, the effect counts as taken then; if it fails before, as not taken.
+    ``own_effect``: only ``ctx.took_effect()`` counts.
     """
 
     name: str
     function: Callable[..., Any]
     effect: bool = False
+    own_effect: bool = False
 
 
 OPERATIONS: dict[str, Operation] = {}
@@ -27,11 +29,11 @@ PARTS: dict[str, Callable[[Any], Any]] = {}
 ROUTES: dict[tuple[str, str], Callable[[Any, Any], Any]] = {}
 
 
-def operation(name: str, *, effect: bool = False) -> Callable[[Function], Function]:
+def operation(name: str, *, effect: bool = False, own_effect: bool = False) -> Callable[[Function], Function]:
     """Register ``def f(ctx, *args)`` as what the pool does on this call; args come without the session."""
 
     def register(function: Function) -> Function:
-        OPERATIONS[name] = Operation(name, function, effect)
+        OPERATIONS[name] = Operation(name, function, effect, own_effect)
         return function
 
     return register
