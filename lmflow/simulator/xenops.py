@@ -57,7 +57,7 @@ class HostXenops:
 
 @part("xenops")
 class Xenops:
-    """The xenopsd of every host; the lock guards all of them."""
+    """The xenopsd of every host; the lock guards all of them. Who needs the database's lock too takes that first."""
 
     def __init__(self, pool: Kernel) -> None:
         self.lock = threading.RLock()
@@ -66,6 +66,7 @@ class Xenops:
         self._pool = pool
         self._hosts: dict[str, HostXenops] = {}
         self._queues: dict[str, threading.Lock] = {}
+        pool.real_domains = self.real
 
     def on(self, host_ref: str) -> HostXenops:
         """Give the xenopsd of a host."""
@@ -134,12 +135,11 @@ class Xenops:
     def real(self) -> dict[str, list[str]]:
         """List the UUIDs of the VMs that really run, by the name of the host."""
         store = self._pool.store
+        names = {ref: store.value("host", ref, "name_label") for ref in store.refs("host")}
         with self.lock:
             return {
-                store.value("host", ref, "name_label"): sorted(
-                    uuid for uuid, domain in self.on(ref).domains.items() if domain.power_state != "Halted"
-                )
-                for ref in store.refs("host")
+                name: sorted(u for u, domain in self.on(ref).domains.items() if domain.power_state != "Halted")
+                for ref, name in names.items()
             }
 
     def dump(self) -> dict[str, Any]:

@@ -1,0 +1,7 @@
+"""What a pool does on a call, a small module a class; importing this package registers all of them."""
+
+from __future__ import annotations
+
+from lmflow.simulator.operations import host, pbd, pool, vm_blocking, vm_migration, vm_power
+
+__all__ = ["host", "pbd", "pool", "vm_blocking", "vm_migration", "vm_power"]

@@ -1,0 +1,25 @@
+"""Blocking of a VM's operations: the derived accessors, after which allowed_operations is written anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lmflow.simulator import accessors, allowed
+from lmflow.simulator.context import Context
+from lmflow.simulator.registry import operation
+from lmflow.simulator.values import Value
+
+
+def _follow(name: str) -> Callable[..., Value]:
+    def answer(ctx: Context, vm_ref: str, *args: Value) -> Value:
+        message = ctx.store.schema.classes["VM"].messages[name]
+        with ctx.store.lock:
+            result = accessors.answer(ctx.store, message, [vm_ref, *args])
+            allowed.refresh(ctx.store, vm_ref)
+        return "" if result is None else result
+
+    return answer
+
+
+for _name in ("set_blocked_operations", "add_to_blocked_operations", "remove_from_blocked_operations"):
+    operation(f"VM.{_name}", effect=True)(_follow(_name))

@@ -1,0 +1,85 @@
+"""What a toolstack does with domains and database when it starts; the whole of its restart logic.
+
+Source: xapi_xenops.ml, and the restarts watched on a real pool: a domain that the database places elsewhere is
+destroyed, one that it places nowhere is written down here, and a VM that it places here but that has no domain
+here becomes Halted, wherever it may run.
+"""
+
+from __future__ import annotations
+
+from lmflow.simulator import allowed
+from lmflow.simulator.kernel import Kernel
+from lmflow.simulator.store import Store
+from lmflow.simulator.values import NULL
+from lmflow.simulator.xenops import Domain, Xenops
+
+_CLASSES_WITH_OPERATIONS = ("VM", "host", "SR", "VDI", "VBD", "VIF", "pool")
+
+
+def run(pool: Kernel, xenops: Xenops, host_ref: str) -> None:
+    """Make database and domains of a host agree, by the rule above."""
+    store = pool.store
+    with store.lock, xenops.lock:
+        for domain in list(xenops.on(host_ref).domains.values()):
+            if domain.power_state == "Halted":
+                xenops.destroy(host_ref, domain.vm_uuid)
+            else:
+                _settle_domain(store, xenops, host_ref, domain)
+        for vm_ref in store.refs("VM"):
+            vm = store.record("VM", vm_ref)
+            placed_here = vm["resident_on"] == host_ref and not vm["is_control_domain"]
+            if placed_here and xenops.find_running(host_ref, vm["uuid"]) is None:
+                force_halted(store, vm_ref)
+
+
+def _settle_domain(store: Store, xenops: Xenops, host_ref: str, domain: Domain) -> None:
+    found = store.find("VM", uuid=domain.vm_uuid)
+    if not found:
+        return
+    resident_on = store.value("VM", found[0], "resident_on")
+    if resident_on in {host_ref, NULL}:
+        write_running(store, found[0], host_ref, domain)
+    else:
+        xenops.destroy(host_ref, domain.vm_uuid)
+
+
+def write_running(store: Store, vm_ref: str, host_ref: str, domain: Domain) -> None:
+    """Write that a VM runs where its domain is."""
+    with store.lock:
+        store.update(
+            "VM", vm_ref, power_state=domain.power_state, resident_on=host_ref, domid=domain.domid,
+            scheduled_to_be_resident_on=NULL,
+        )  # fmt: skip
+        set_attached(store, vm_ref, attached=True)
+        allowed.refresh(store, vm_ref)
+
+
+def force_halted(store: Store, vm_ref: str) -> None:
+    """Write that a VM is Halted; its metrics stay as they were, which tells such a VM from one shut down."""
+    with store.lock:
+        store.update(
+            "VM", vm_ref, power_state="Halted", resident_on=NULL, scheduled_to_be_resident_on=NULL, domid=-1,
+        )  # fmt: skip
+        set_attached(store, vm_ref, attached=False)
+        allowed.refresh(store, vm_ref)
+
+
+def set_attached(store: Store, vm_ref: str, *, attached: bool) -> None:
+    """Write whether a VM's disks and interfaces are attached; an empty drive never is."""
+    for vbd_ref in store.value("VM", vm_ref, "VBDs"):
+        store.update("VBD", vbd_ref, currently_attached=attached and store.value("VBD", vbd_ref, "VDI") != NULL)
+    for vif_ref in store.value("VM", vm_ref, "VIFs"):
+        store.update("VIF", vif_ref, currently_attached=attached)
+
+
+def forget_operations(pool: Kernel) -> None:
+    """Empty what lives in the coordinator's memory: all current operations and reservations."""
+    store = pool.store
+    with store.lock:
+        for cls in _CLASSES_WITH_OPERATIONS:
+            if "current_operations" in store.schema.classes[cls].fields:
+                for ref in store.refs(cls):
+                    store.update(cls, ref, current_operations={})
+        for vm_ref in store.refs("VM"):
+            store.update("VM", vm_ref, scheduled_to_be_resident_on=NULL)
+            allowed.refresh(store, vm_ref)
