@@ -1,41 +1,202 @@
-"""Typed facts read from the pool."""
+"""Typed facts read from the pool. Number of calls and size of replies are bounded by the VM, not by the pool.
+
+The one exception is ``list_vms``, which people's names are resolved with.
+"""
 
 from __future__ import annotations
 
-from lmflow.models import PBD, VM, Host, Pool, Snapshot
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from lmflow.exceptions import XapiFailureError
+from lmflow.models import PBD, PIF, SR, VBD, VDI, VIF, VM, Host, Network, Pool, Snapshot, XapiError
+from lmflow.xapi import records
 from lmflow.xapi.connection import Connection
+from lmflow.xapi.failures import GONE
+
+_LISTED = 'field "is_a_template" = "false" and field "is_control_domain" = "false" and field "is_a_snapshot" = "false"'
 
 
 def list_vms(conn: Connection) -> tuple[VM, ...]:
-    """Return the pool's VMs without templates, snapshots and control domains."""
-    raise NotImplementedError
+    """Return the pool's VMs without templates, snapshots and control domains; without disks and interfaces."""
+    try:
+        found = conn.read("VM.get_all_records_where", _LISTED)
+    except XapiFailureError:
+        found = conn.read("VM.get_all_records")  # the query is documented for internal use; a release may refuse it
+    uuids = {ref: record["uuid"] for ref, record in conn.read("host.get_all_records").items()}
+    vms = (records.make_vm(record, uuids) for record in found.values())
+    return tuple(vm for vm in vms if not (vm.is_a_template or vm.is_a_snapshot or vm.is_control_domain))
 
 
 def list_hosts(conn: Connection) -> tuple[Host, ...]:
-    """Return the pool's hosts."""
-    raise NotImplementedError
+    """Return the pool's hosts, for names."""
+    return read_hosts(conn)
 
 
 def read_vm(conn: Connection, vm_uuid: str) -> VM | None:
-    """Return the VM, or None when the pool does not know it."""
-    raise NotImplementedError
+    """Return the VM with its guest's features, without disks and interfaces; None when the pool does not know it."""
+    try:
+        record = conn.read("VM.get_record", conn.read("VM.get_by_uuid", vm_uuid))
+    except XapiFailureError as failure:
+        if failure.xapi_code in GONE:
+            return None
+        raise
+    host_refs = {record.get("resident_on", ""), record.get("scheduled_to_be_resident_on", "")}
+    uuids = {ref: conn.read("host.get_uuid", ref) for ref in sorted(host_refs) if not records.is_null(ref)}
+    return records.make_vm(record, uuids, guest_metrics=_find_guest_metrics(conn, record))
 
 
 def read_pool(conn: Connection) -> Pool:
     """Return the pool."""
-    raise NotImplementedError
+    pool = next(iter(conn.read("pool.get_all_records").values()))
+    return records.make_pool(pool, {pool["master"]: conn.read("host.get_uuid", pool["master"])})
 
 
 def read_hosts(conn: Connection) -> tuple[Host, ...]:
-    """Return the pool's hosts with their metrics."""
-    raise NotImplementedError
-
-
-def read_snapshot(conn: Connection, vm_uuid: str, destination_uuid: str, *, now: float) -> Snapshot:
-    """Return what the rules need for one VM and one destination."""
-    raise NotImplementedError
+    """Return the pool's hosts, each with its metrics."""
+    return _read_hosts(conn).hosts
 
 
 def read_pbd(conn: Connection, pbd_uuid: str) -> PBD | None:
     """Return the PBD, or None when the pool does not know it."""
-    raise NotImplementedError
+    try:
+        record = conn.read("PBD.get_record", conn.read("PBD.get_by_uuid", pbd_uuid))
+    except XapiFailureError as failure:
+        if failure.xapi_code in GONE:
+            return None
+        raise
+    uuids = {record["SR"]: conn.read("SR.get_uuid", record["SR"])}
+    uuids[record["host"]] = conn.read("host.get_uuid", record["host"])
+    return records.make_pbd(record, uuids)
+
+
+def read_snapshot(conn: Connection, vm_uuid: str, destination_uuid: str, *, now: float) -> Snapshot:
+    """Return what the rules need for one VM and one destination; ``now`` is written down as the time of it.
+
+    ``boot_check`` is not asked when the destination is the VM's present host: XAPI would count its memory twice.
+    Raises XapiFailureError (UUID_INVALID) when the pool knows no such VM or host.
+    """
+    pool = _read_hosts(conn)
+    vm_ref = conn.read("VM.get_by_uuid", vm_uuid)
+    record = conn.read("VM.get_record", vm_ref)
+    destination_ref = next((ref for ref, uuid in pool.uuids.items() if uuid == destination_uuid), None)
+    if destination_ref is None:
+        raise XapiFailureError("UUID_INVALID", ("host", destination_uuid), call="host.get_by_uuid")
+    disks = _read_disks(conn, record)
+    cards = _read_cards(conn, record)
+    vm = records.make_vm(
+        record, pool.uuids, guest_metrics=_find_guest_metrics(conn, record), vbds=disks.vbds, vifs=cards.vifs
+    )
+    near = [ref for ref, uuid in pool.uuids.items() if uuid in (vm.resident_on_uuid, destination_uuid)]
+    kept = {vm.resident_on_uuid, destination_uuid, pool.pool.coordinator_uuid}
+    return Snapshot(
+        observed_at=now,
+        pool=pool.pool,
+        vm=vm,
+        source_uuid=vm.resident_on_uuid,
+        destination_uuid=destination_uuid,
+        hosts=tuple(host for host in pool.hosts if host.uuid in kept),
+        srs=disks.srs,
+        pbds=_read_pbds(conn, pool, disks, near),
+        networks=cards.networks,
+        pifs=_read_pifs(conn, pool, cards, near),
+        boot_check=None if destination_uuid == vm.resident_on_uuid else _check_boot(conn, vm_ref, destination_ref),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _PoolRead:
+    """The pool and its hosts; records and UUIDs by host reference."""
+
+    pool: Pool
+    hosts: tuple[Host, ...]
+    records: dict[str, Any]
+    uuids: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Disks:
+    vbds: tuple[VBD, ...]
+    srs: tuple[SR, ...]
+    sr_records: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Cards:
+    vifs: tuple[VIF, ...]
+    networks: tuple[Network, ...]
+    network_records: dict[str, Any]
+
+
+def _read_hosts(conn: Connection) -> _PoolRead:
+    pool_record = next(iter(conn.read("pool.get_all_records").values()))
+    host_records = conn.read("host.get_all_records")
+    metrics = conn.read("host_metrics.get_all_records")
+    uuids = {ref: record["uuid"] for ref, record in host_records.items()}
+    hosts = tuple(
+        records.make_host(record, metrics.get(record.get("metrics", "")), is_coordinator=ref == pool_record["master"])
+        for ref, record in host_records.items()
+    )
+    return _PoolRead(records.make_pool(pool_record, uuids), hosts, host_records, uuids)
+
+
+def _read_disks(conn: Connection, vm_record: records.Record) -> _Disks:
+    vbd_records = [conn.read("VBD.get_record", ref) for ref in vm_record.get("VBDs", ())]
+    vdi_records = _read_each(conn, "VDI", (vbd["VDI"] for vbd in vbd_records))
+    sr_records = _read_each(conn, "SR", (vdi["SR"] for vdi in vdi_records.values()))
+    uuids = {ref: sr["uuid"] for ref, sr in sr_records.items()}
+    vdis: dict[str, VDI] = {ref: records.make_vdi(vdi, uuids) for ref, vdi in vdi_records.items()}
+    vbds = tuple(records.make_vbd(vbd, vdis.get(vbd["VDI"])) for vbd in vbd_records)
+    return _Disks(vbds, tuple(records.make_sr(sr) for sr in sr_records.values()), sr_records)
+
+
+def _read_cards(conn: Connection, vm_record: records.Record) -> _Cards:
+    vif_records = [conn.read("VIF.get_record", ref) for ref in vm_record.get("VIFs", ())]
+    network_records = _read_each(conn, "network", (vif["network"] for vif in vif_records))
+    uuids = {ref: network["uuid"] for ref, network in network_records.items()}
+    vifs = tuple(records.make_vif(vif, uuids) for vif in vif_records)
+    return _Cards(vifs, tuple(records.make_network(network) for network in network_records.values()), network_records)
+
+
+def _read_pbds(conn: Connection, pool: _PoolRead, disks: _Disks, host_refs: list[str]) -> tuple[PBD, ...]:
+    """Read the PBDs that join one of these hosts to one of these SRs."""
+    on_hosts = {ref for host in host_refs for ref in pool.records[host].get("PBDs", ())}
+    uuids = {**pool.uuids, **{ref: sr["uuid"] for ref, sr in disks.sr_records.items()}}
+    wanted = (ref for sr in disks.sr_records.values() for ref in sr.get("PBDs", ()) if ref in on_hosts)
+    return tuple(records.make_pbd(record, uuids) for record in _read_each(conn, "PBD", wanted).values())
+
+
+def _read_pifs(conn: Connection, pool: _PoolRead, cards: _Cards, host_refs: list[str]) -> tuple[PIF, ...]:
+    """Read the PIFs that join one of these hosts to one of these networks."""
+    on_hosts = {ref for host in host_refs for ref in pool.records[host].get("PIFs", ())}
+    uuids = {**pool.uuids, **{ref: network["uuid"] for ref, network in cards.network_records.items()}}
+    wanted = (ref for network in cards.network_records.values() for ref in network.get("PIFs", ()) if ref in on_hosts)
+    return tuple(records.make_pif(record, uuids) for record in _read_each(conn, "PIF", wanted).values())
+
+
+def _read_each(conn: Connection, class_name: str, references: Iterable[str]) -> dict[str, Any]:
+    """Read the records of these references, each once, the null reference left out."""
+    wanted = dict.fromkeys(ref for ref in references if not records.is_null(ref))
+    return {ref: conn.read(f"{class_name}.get_record", ref) for ref in wanted}
+
+
+def _find_guest_metrics(conn: Connection, vm_record: records.Record) -> Any:
+    """Return the record of the VM's guest metrics; None when it has none, or they went away meanwhile."""
+    ref = vm_record.get("guest_metrics")
+    if records.is_null(ref):
+        return None
+    try:
+        return conn.read("VM_guest_metrics.get_record", ref)
+    except XapiFailureError as failure:
+        if failure.xapi_code in GONE:
+            return None
+        raise
+
+
+def _check_boot(conn: Connection, vm_ref: str, host_ref: str) -> XapiError | None:
+    try:
+        conn.read("VM.assert_can_boot_here", vm_ref, host_ref)
+    except XapiFailureError as failure:
+        return XapiError(failure.xapi_code, failure.xapi_params)
+    return None
