@@ -80,7 +80,10 @@ class VM(Model):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Host(Model):
-    """A host record. ``agent_start_time`` is other_config's, as text: it changes when its toolstack restarts."""
+    """A host record. ``agent_start_time`` is other_config's, as text: it changes when its toolstack restarts.
+
+    ``cpu_features`` is what HVM guests see, ``cpu_features_pv`` what PV guests see; one set for both on old releases.
+    """
 
     uuid: str
     name_label: str
@@ -92,6 +95,7 @@ class Host(Model):
     software_version: Mapping[str, str] = dataclasses.field(default_factory=dict)
     cpu_vendor: str = ""
     cpu_features: str = ""
+    cpu_features_pv: str = ""
     memory_total_bytes: int = 0
     memory_free_bytes: int = 0
     current_operations: tuple[str, ...] = ()
