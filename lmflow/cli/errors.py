@@ -48,7 +48,7 @@ def report_error(printer: Printer, error: BaseException, *, debug: bool) -> Exit
     code = get_exit(error)
     if code is Exit.SIGINT:
         return code
-    if code is Exit.INTERNAL:
+    if not isinstance(error, (exceptions.LmflowError, exceptions.LeaseLost, exceptions.FlowSuspended)):
         _report_defect(printer, error, debug=debug)
         return code
     if debug:

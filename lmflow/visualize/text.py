@@ -81,9 +81,29 @@ _ASCII = _Signs(
 def render_text(picture: Picture, *, ascii_only: bool = False) -> str:
     """Draw the picture with box characters, or with ASCII alone."""
     signs = _ASCII if ascii_only else _UNICODE
-    lines = [_cut(line.rstrip(), WIDTH) for line in _draw(picture, signs)]
-    text = "\n".join(lines) + "\n"
-    return text.encode("ascii", "replace").decode() if ascii_only else text
+    drawn = _draw(_spell_in_ascii(picture) if ascii_only else picture, signs)
+    return "\n".join(_cut(line.rstrip(), WIDTH) for line in drawn) + "\n"
+
+
+def _spell_in_ascii(picture: Picture) -> Picture:
+    """Replace what is shown, before it is laid out: a sign may be wider or narrower than what stands in for it."""
+
+    def spell(text: str) -> str:
+        return text.encode("ascii", "replace").decode()
+
+    nodes = tuple(
+        dataclasses.replace(
+            node,
+            label=spell(node.label),
+            flow=spell(node.flow),
+            error_code=spell(node.error_code),
+            note=spell(node.note),
+        )
+        for node in picture.nodes
+    )
+    edges = tuple(dataclasses.replace(e, symbols=tuple(spell(symbol) for symbol in e.symbols)) for e in picture.edges)
+    title, subtitle = spell(picture.title), spell(picture.subtitle)
+    return dataclasses.replace(picture, title=title, subtitle=subtitle, nodes=nodes, edges=edges)
 
 
 def _draw(picture: Picture, signs: _Signs) -> Iterator[str]:

@@ -121,7 +121,7 @@ def is_reading(method: str) -> bool:
 def start_pool(
     directory: Path, world: str | Path, *options: str, name: str = "lab", time_scale: float
 ) -> SimulatedPool:
-    """Start a simulator on a declared world (``lab``, a JSON file) or a pool database (XML), and wait until it listens."""
+    """Start a simulator on a world (``lab``, a JSON file) or a pool database (XML), and wait until it listens."""
     directory.mkdir(parents=True, exist_ok=True)
     ready_file = directory / "ready.json"
     source = ["--pool-db" if str(world).endswith(".xml") else "--world", str(world)]
