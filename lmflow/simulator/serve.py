@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lmflow.simulator import world
+from lmflow.simulator import pooldb, world
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool, World
 
@@ -61,7 +61,7 @@ def make_pool(options: argparse.Namespace) -> SimulatedPool:
     state = Path(options.state) if options.state else None
     if state is not None and state.exists():
         return SimulatedPool(_make_options(options), state=json.loads(state.read_text("utf-8")))
-    source: World = world.find(options.world)
+    source: World = pooldb.load(options.pool_db) if options.pool_db else world.find(options.world)
     return SimulatedPool(_make_options(options), world=source)
 
 

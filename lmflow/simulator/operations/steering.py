@@ -1,0 +1,106 @@
+"""What the control channel may do to hosts, migrations and objects of the pool."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lmflow.simulator import allowed, migration, world
+from lmflow.simulator.failures import ApiFailure
+from lmflow.simulator.kernel import Kernel
+from lmflow.simulator.registry import control_route
+from lmflow.simulator.toolstack import Toolstack, host_of_role
+from lmflow.simulator.values import NULL
+from lmflow.simulator.xenops import Xenops
+
+Body = dict[str, Any]
+
+
+@control_route("POST", "/phase_faults")
+def add_phase_fault(pool: Kernel, body: Body) -> Body:
+    """Let something befall the next migration in one of its phases, or the next PBD.plug or PBD.unplug."""
+    fault = migration.add_phase_fault(pool, body)
+    return {"phase": fault.phase, "kind": fault.kind, "host": fault.host, "at": fault.at, "end": fault.end}
+
+
+@control_route("POST", "/toolstack")
+def steer_toolstack(pool: Kernel, body: Body) -> Body:
+    """Restart or stop a host's toolstack now: ``{"host", "action": "restart|stop", "how": "KILL|TERM"}``."""
+    toolstack = pool.part(Toolstack)
+    actions = {"restart": toolstack.restart, "stop": toolstack.stop}
+    action = str(body.get("action", "restart"))
+    if action not in actions:
+        raise ValueError(f"a toolstack can be restarted or stopped, not {action!r}")
+    actions[action](host_of_role(pool, str(body["host"])), str(body.get("how", "KILL")))
+    return {}
+
+
+@control_route("GET", "/toolstack")
+def show_toolstacks(pool: Kernel, _body: Body) -> Body:
+    """Give the state of every host's toolstack by the host's name."""
+    toolstack, store = pool.part(Toolstack), pool.store
+    return {store.value("host", ref, "name_label"): toolstack.on(ref).state for ref in store.refs("host")}
+
+
+@control_route("POST", "/arrivals")
+def steer_arrivals(pool: Kernel, body: Body) -> Body:
+    """Decide the race of a VM that arrives at a host whose toolstack restarts: ``{"survive": true|false}``."""
+    pool.part(Toolstack).arrivals_survive = bool(body["survive"])
+    return {}
+
+
+@control_route("POST", "/copy_seconds")
+def set_copy_seconds(pool: Kernel, body: Body) -> Body:
+    """Set how long a VM's copy takes: ``{"vm": uuid, "seconds": n}``."""
+    try:
+        migration.set_copy_seconds(pool, str(body["vm"]), float(body["seconds"]))
+    except ApiFailure as failure:
+        raise KeyError(" ".join(failure.description)) from failure
+    return {}
+
+
+@control_route("POST", "/vm")
+def edit_vm(pool: Kernel, body: Body) -> Body:
+    """Change a VM's fields as if the pool had always been so; its domain follows. ValueError when it cannot be so."""
+    return edit_object(pool, {"class": "VM", **body})
+
+
+@control_route("POST", "/object")
+def edit_object(pool: Kernel, body: Body) -> Body:
+    """Change fields of an object, ``{"class", "uuid", "fields"}``; undone, with ValueError, when it cannot be so.
+
+    A host's name stands for its reference in ``resident_on`` and the like.
+    """
+    store, cls, fields = pool.store, str(body["class"]), dict(body["fields"])
+    with store.lock:
+        ref = next(iter(store.find(cls, uuid=str(body["uuid"]))), None)
+        if ref is None:
+            raise KeyError(f"no {cls} {body['uuid']}")
+        known = store.schema.classes[cls].fields
+        for name, value in fields.items():
+            if name not in known:
+                raise KeyError(f"{cls} has no field {name}")
+            if known[name].type == "host ref" and not str(value).startswith("OpaqueRef:"):
+                fields[name] = pool.find_host(str(value)) if value else NULL
+        before = {name: store.value(cls, ref, name) for name in fields}
+        store.update(cls, ref, **fields)
+        try:
+            world.check_possible(pool)
+        except world.ImpossibleWorldError:
+            store.update(cls, ref, **before)
+            raise
+        if cls == "VM":
+            _let_domain_follow(pool, ref, fields)
+    return {}
+
+
+def _let_domain_follow(pool: Kernel, vm_ref: str, fields: Body) -> None:
+    store, xenops = pool.store, pool.part(Xenops)
+    if {"power_state", "resident_on"} & set(fields):
+        vm = store.record("VM", vm_ref)
+        for host_ref in store.refs("host"):
+            xenops.destroy(host_ref, vm["uuid"])
+        domid = -1
+        if vm["power_state"] in {"Running", "Paused"}:
+            domid = xenops.boot(vm["resident_on"], vm["uuid"], vm["power_state"])
+        store.update("VM", vm_ref, domid=domid)
+    allowed.refresh(store, vm_ref)
