@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from lmflow.simulator.audit import Audit
 from lmflow.simulator.faults import Faults
 from lmflow.simulator.registry import ROUTES
+from lmflow.simulator.sessions import Sessions
 from lmflow.simulator.store import Store
 
 
@@ -23,6 +24,7 @@ class Controlled(Protocol):
 
     audit: Audit
     faults: Faults
+    sessions: Sessions
     store: Store
     stopped: threading.Event
 
@@ -47,6 +49,11 @@ def _get_state(pool: Controlled, _body: dict[str, Any]) -> Any:
     if "session" in view:
         view["session"] = {record["uuid"]: record for record in view["session"].values()}
     return {**view, "real": pool.real_domains()}
+
+
+def _get_secrets(pool: Controlled, _body: dict[str, Any]) -> Any:
+    """Give every session reference ever issued, for a test to look for where none may stand."""
+    return list(pool.sessions.issued)
 
 
 def _post_faults(pool: Controlled, body: dict[str, Any]) -> Any:
@@ -91,6 +98,7 @@ def _post_stop(pool: Controlled, _body: dict[str, Any]) -> Any:
 _OWN_ROUTES: dict[tuple[str, str], Callable[[Any, dict[str, Any]], Any]] = {
     ("GET", "/audit"): _get_audit,
     ("GET", "/state"): _get_state,
+    ("GET", "/secrets"): _get_secrets,
     ("GET", "/faults"): _get_faults,
     ("POST", "/faults"): _post_faults,
     ("GET", "/hold"): _get_hold,

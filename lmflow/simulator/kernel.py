@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class Options:
     time_scale: float = 30.0
     seed: int = 1
     username: str = "root"
-    password: str = "simulated"  # noqa: S105 - a pool that does not exist
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     https: bool = False
     https_ca: bool = False
     certificate_file: str = ""

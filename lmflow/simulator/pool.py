@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
-from lmflow.simulator import calls as calls  # noqa: PLC0414 - imported for what it registers
-from lmflow.simulator import tls
+from lmflow.simulator import calls, operations, tls, toolstack, witness
 from lmflow.simulator.control import ControlChannel
 from lmflow.simulator.http1 import HttpReply, HttpRequest
 from lmflow.simulator.kernel import Kernel, Options
 from lmflow.simulator.registry import PARTS
 from lmflow.simulator.schema import Schema
 from lmflow.simulator.wire import Wire
+
+REGISTERED = (calls, operations, toolstack, witness)
+"""Modules that are imported for what they register."""
 
 _COLLECT_SECONDS = 30.0
 _SHORTEST_COLLECT_SECONDS = 0.5
@@ -149,8 +149,3 @@ class SimulatedPool(Kernel):
             "certificate_sha256": {names[ref]: text for ref, text in self.certificates.fingerprints.items()},
             "ca_file": self.certificates.ca_file,
         }
-
-
-for _name in ("operations", "toolstack", "xenops", "witness"):
-    if importlib.util.find_spec(f"lmflow.simulator.{_name}") is not None:
-        importlib.import_module(f"lmflow.simulator.{_name}")

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -214,11 +215,11 @@ class Schema:
     @classmethod
     def load(cls, extra_classes: Mapping[str, Any] | None = None) -> Schema:
         """Load the shipped data; ``extra_classes`` are added in the form of ``model.json``."""
-        folder = resources.files("lmflow.simulator") / "data"
-        model = json.loads((folder / "model.json").read_text("utf-8"))
-        relations = json.loads((folder / "relations.json").read_text("utf-8"))
-        model["classes"].update(extra_classes or {})
-        return cls.make(model, relations)
+        if not extra_classes:
+            return _load_shipped()
+        model = _read("model.json")
+        model["classes"].update(extra_classes)
+        return cls.make(model, _read("relations.json"))
 
     def find_message(self, wire_name: str) -> Message | None:
         """Find a message by ``Class.name`` or ``Class_name``, exactly spelt."""
@@ -238,3 +239,13 @@ class Schema:
     def make_record(self, cls: str) -> dict[str, Value]:
         """Make a record of defaults."""
         return {item.name: copy_value(item.default) for item in self.classes[cls].fields.values()}
+
+
+def _read(name: str) -> dict[str, Any]:
+    text = (resources.files("lmflow.simulator") / "data" / name).read_text("utf-8")
+    return dict(json.loads(text))
+
+
+@cache
+def _load_shipped() -> Schema:
+    return Schema.make(_read("model.json"), _read("relations.json"))

@@ -16,7 +16,10 @@ PER_ORIGINATOR = 500
 
 
 class Sessions:
-    """Logs in and out, and says whether a session may be used on a host."""
+    """Logs in and out, and says whether a session may be used on a host.
+
+    ``issued`` are the references ever given out: what tests look for where no secret may stand.
+    """
 
     def __init__(self, store: Store, clock: Clock, username: str, password: str) -> None:
         self._store = store
@@ -25,6 +28,7 @@ class Sessions:
         self._password = password
         self._active: dict[str, float] = {}
         self._local: dict[str, str] = {}
+        self.issued: list[str] = []
 
     @property
     def coordinator_ref(self) -> str:
@@ -60,6 +64,7 @@ class Sessions:
                 "originator": originator,
             }
             ref = self._store.create("session", fields)
+            self.issued.append(ref)
             self._active[ref] = self._clock.now()
             return ref
 
