@@ -27,7 +27,7 @@ _PREFIX_LIMIT = 20
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FlowSpec:
-    """A flow to be built by a factory that can be imported; ``kwargs`` are strict JSON."""
+    """A flow to be built by an importable factory, ``package.module:function``; ``kwargs`` are strict JSON."""
 
     name: str
     factory: str
@@ -176,7 +176,9 @@ def _make_book(run_uuid: str, flows: Sequence[FlowSpec]) -> tf_models.LogBook:
     book.meta = {"run_uuid": run_uuid}
     for flow in flows:
         detail = tf_models.FlowDetail(flow.name, uuid=str(uuid.uuid4()))
-        detail.meta = {"factory": {"name": flow.factory, "args": [], "kwargs": dict(flow.kwargs)}}
+        # TaskFlow splits the name at its last dot and knows no colon
+        factory = {"name": flow.factory.replace(":", "."), "args": [], "kwargs": dict(flow.kwargs)}
+        detail.meta = {"factory": factory}
         book.add(detail)
     records.to_text([detail.meta for detail in book])  # refuse what would come back as something else
     return book

@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-import pymysql.err
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
@@ -152,8 +151,8 @@ def _sqlite(code: int) -> sqlite3.OperationalError:
         (_wrapped(_sqlite(13), sa_exc.OperationalError), True),
         (_wrapped(_sqlite(1), sa_exc.OperationalError), False),
         (_wrapped(_sqlite(8), sa_exc.OperationalError), False),
-        (_wrapped(pymysql.err.OperationalError(2013, "lost"), sa_exc.OperationalError), True),
-        (_wrapped(pymysql.err.OperationalError(1054, "unknown column"), sa_exc.OperationalError), False),
+        (_wrapped(Exception(2013, "lost"), sa_exc.OperationalError), True),
+        (_wrapped(Exception(1054, "unknown column"), sa_exc.OperationalError), False),
         (_wrapped(Exception("server closed the connection"), sa_exc.OperationalError), True),
         (_wrapped(Exception("connection already closed"), sa_exc.InterfaceError, lost=True), True),
         (_wrapped(Exception("value too long"), sa_exc.DataError), False),
@@ -167,6 +166,7 @@ def test_an_outage_is_told_from_bad_data(error: Exception, outage: bool) -> None
 
 
 def test_an_errors_words_hold_no_password() -> None:
+    pytest.importorskip("psycopg2")
     engine = open_engine("postgresql+psycopg2://me:hidden@127.0.0.1:1/none?connect_timeout=1")
     with pytest.raises(UnreachableError) as lost:
         Transactor(engine, outage_seconds=0).write(lambda conn: None)

@@ -1,0 +1,236 @@
+"""TaskFlow's real engine on our backend: it resumes, and whoever lost the lease leaves no trace."""
+
+import concurrent.futures
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import taskflow.engines
+from taskflow import exceptions as tf_exceptions
+from taskflow.persistence import models as tf_models
+
+from lmflow.db.database import Database, Fence
+from lmflow.exceptions import LeaseLost
+from lmflow.models import Owner, Run
+from tests.functional.db.sample_flow import PROBES
+
+Create = Callable[..., tuple[Run, Fence]]
+ELSEWHERE = Owner(machine="far/0000", boot_id="other", pid=811, started="1")
+
+
+@pytest.fixture(autouse=True)
+def _no_probes() -> Iterator[None]:
+    PROBES.clear()
+    yield
+    PROBES.clear()
+
+
+@pytest.fixture
+def executor() -> Iterator[concurrent.futures.Executor]:
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+@pytest.fixture
+def load(database: Database, executor: concurrent.futures.Executor) -> Callable[[Run, Fence], Any]:
+    def call(run: Run, fence: Fence) -> Any:
+        backend = database.taskflow_backend(run.uuid, fence)
+        detail = database.load_flow(run, "move")
+        return taskflow.engines.load_from_detail(detail, backend=backend, engine="parallel", executor=executor)
+
+    return call
+
+
+def test_a_flow_runs_and_its_atoms_are_stored(database: Database, create: Create, load: Any) -> None:
+    run, fence = create()
+    load(run, fence).run()
+    assert database.load_flow(run, "move").state == "SUCCESS"
+    one, two = database.atoms(run, "move")
+    assert (one.name, one.state, one.intention, one.failure) == ("one", "SUCCESS", "EXECUTE", "")
+    assert one.results == {"ran": "one"}
+    assert one.version == "1.0"
+    assert two.name == "two"
+
+
+def test_statements_are_compiled_once_and_unchanged_atoms_stay_unwritten(
+    database: Database, create: Create, load: Any
+) -> None:
+    load(*create("warm-up")).run()
+    statements: list[str] = []
+    sa.event.listen(database._engine, "before_cursor_execute", lambda c, k, text, *rest: statements.append(text))
+    load(*create("counted")).run()
+    commits = sum(text.startswith("UPDATE lmflow_leases") for text in statements)
+    writes = sum(text.startswith(("UPDATE atomdetails", "INSERT INTO atomdetails")) for text in statements)
+    assert commits > 0
+    assert writes <= commits, "TaskFlow's stock backend writes every atom at each change of the flow's state"
+
+
+def test_every_write_transaction_proves_the_fence_first(database: Database, create: Create, load: Any) -> None:
+    run, fence = create()
+    transactions: list[list[str]] = [[]]
+    sa.event.listen(database._engine, "begin", lambda conn: transactions.append([]))
+    sa.event.listen(database._engine, "before_cursor_execute", lambda c, k, text, *rest: transactions[-1].append(text))
+    load(run, fence).run()
+    kept = [[s for s in statements if not s.startswith("BEGIN")] for statements in transactions]
+    writing = [t for t in kept if any(s.startswith(("UPDATE", "INSERT", "DELETE")) for s in t)]
+    assert writing
+    assert all(t[0].startswith("UPDATE lmflow_leases") for t in writing)
+
+
+def test_a_failed_flow_reverts_and_keeps_its_failure_in_one_short_line(
+    database: Database, create: Create, load: Any
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("the host said no\nand more")
+
+    PROBES["two"] = fail
+    run, fence = create()
+    with pytest.raises(RuntimeError):
+        load(run, fence).run()
+    assert database.load_flow(run, "move").state == "REVERTED"
+    assert [(a.name, a.state) for a in database.atoms(run, "move")] == [("one", "REVERTED"), ("two", "REVERTED")]
+
+
+def test_a_failed_revert_is_shown(database: Database, create: Create, load: Any) -> None:
+    def fail() -> None:
+        raise RuntimeError("cannot undo\nbecause")
+
+    PROBES["two"] = PROBES["revert one"] = fail
+    run, fence = create()
+    with pytest.raises(RuntimeError, match="cannot undo"):
+        load(run, fence).run()
+    assert [a.failure for a in database.atoms(run, "move") if a.name == "one"] == ["cannot undo"]
+
+
+def test_an_interrupted_flow_is_taken_up_by_its_heir(database: Database, create: Create, load: Any) -> None:
+    ran: list[str] = []
+    PROBES["one"] = lambda: ran.append("one")
+    PROBES["two"] = lambda: ran.append("two")
+    run, fence = create(lease_seconds=0)
+    steps = load(run, fence).run_iter()
+    for _state in steps:
+        if database.atoms(run, "move")[0].state == "SUCCESS":
+            break
+    steps.close()  # as a process that stops there
+    heir, _previous = database.leases.acquire(run.uuid, ELSEWHERE, 30)
+    load(run, heir).run()
+    assert ran.count("one") == 1
+    assert database.load_flow(run, "move").state == "SUCCESS"
+
+
+def test_an_owner_that_lost_its_lease_in_mid_task_leaves_no_trace(
+    database: Database, create: Create, load: Any
+) -> None:
+    run, fence = create(lease_seconds=0)
+    heirs: list[Fence] = []
+
+    def lose() -> None:
+        if not heirs:
+            heirs.append(database.leases.acquire(run.uuid, ELSEWHERE, 30)[0])
+            raise RuntimeError("a failure that would revert everything")
+
+    PROBES["two"] = lose
+    with pytest.raises(LeaseLost):
+        load(run, fence).run()
+    assert [(a.name, a.state) for a in database.atoms(run, "move")] == [("one", "SUCCESS"), ("two", "RUNNING")]
+    assert database._engine.pool.checkedout() == 0
+    load(run, heirs[0]).run()
+    assert database.load_flow(run, "move").state == "SUCCESS"
+    with pytest.raises(LeaseLost):
+        load(run, fence).run()
+    assert database.load_flow(run, "move").state == "SUCCESS"
+
+
+def test_a_void_fence_stops_every_writing_method(database: Database, create: Create) -> None:
+    run, fence = create()
+    detail = database.load_flow(run, "move")
+    atom = tf_models.TaskDetail("one", uuid="a-1")
+    detail.add(atom)
+    void = database.taskflow_backend(run.uuid, Fence(run.uuid, fence.token + 1))
+    book = tf_models.LogBook("another")
+    with contextlib.closing(void.get_connection()) as connection:
+        for write in (
+            lambda: connection.update_flow_details(detail),
+            lambda: connection.update_atom_details(atom),
+            lambda: connection.save_logbook(book),
+            lambda: connection.destroy_logbook(run.logbook_uuid),
+        ):
+            with pytest.raises(LeaseLost):
+                write()
+        assert connection.get_flow_details(run.move_uuid).state is None
+    assert database.atoms(run, "move") == ()
+
+
+def test_reading_needs_no_fence(database: Database, create: Create, load: Any) -> None:
+    run, fence = create()
+    load(run, fence).run()
+    backend = database.taskflow_backend(run.uuid, Fence(run.uuid, 999))
+    with contextlib.closing(backend.get_connection()) as connection:
+        assert connection.get_logbook(run.logbook_uuid).uuid == run.logbook_uuid
+        assert len(list(connection.get_flows_for_book(run.logbook_uuid))) == 2
+        atoms = list(connection.get_atoms_for_flow(run.move_uuid))
+        assert connection.get_atom_details(atoms[0].uuid).name == atoms[0].name
+
+
+def test_what_is_not_there_is_not_found(database: Database, create: Create) -> None:
+    run, fence = create()
+    with contextlib.closing(database.taskflow_backend(run.uuid, fence).get_connection()) as connection:
+        for write in (
+            lambda: connection.update_flow_details(tf_models.FlowDetail("x", uuid="none")),
+            lambda: connection.update_atom_details(tf_models.TaskDetail("x", uuid="none")),
+            lambda: connection.destroy_logbook("none"),
+        ):
+            with pytest.raises(tf_exceptions.NotFound):
+                write()
+    with pytest.raises(LookupError):
+        database.load_flow(database.runs.get(run.uuid).__class__(**{**_fields(run), "move_uuid": "none"}), "move")
+
+
+def _fields(run: Run) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in Run.__dataclass_fields__}
+
+
+def test_a_logbook_is_saved_again_with_what_changed(database: Database, create: Create) -> None:
+    run, fence = create()
+    with contextlib.closing(database.taskflow_backend(run.uuid, fence).get_connection()) as connection:
+        book = connection.get_logbook(run.logbook_uuid)
+        book.meta["note"] = "kept"
+        move = book.find(run.move_uuid)
+        move.state = "RUNNING"
+        move.add(tf_models.TaskDetail("late", uuid="a-1"))
+        book.add(tf_models.FlowDetail("third", uuid="f-3"))
+        connection.save_logbook(book)
+        again = connection.get_logbook(run.logbook_uuid)
+    assert again.meta["note"] == "kept"
+    assert again.find(run.move_uuid).state == "RUNNING"
+    assert [a.name for a in again.find(run.move_uuid)] == ["late"]
+    assert again.find("f-3").name == "third"
+
+
+def test_an_atom_that_only_the_database_knows_is_returned(database: Database, create: Create) -> None:
+    run, fence = create()
+    with contextlib.closing(database.taskflow_backend(run.uuid, fence).get_connection()) as connection:
+        detail = database.load_flow(run, "move")
+        detail.add(tf_models.TaskDetail("known", uuid="a-1"))
+        connection.update_flow_details(detail)
+        bare = tf_models.FlowDetail("move", uuid=run.move_uuid)
+        assert [a.name for a in connection.update_flow_details(bare)] == ["known"]
+
+
+def test_what_cannot_be_stored_is_a_storage_failure_at_once(database: Database, create: Create) -> None:
+    run, fence = create()
+    detail = database.load_flow(run, "move")
+    detail.meta["bad"] = object.__new__(type("Slotted", (), {"__slots__": ("x",)}))
+    with contextlib.closing(database.taskflow_backend(run.uuid, fence).get_connection()) as connection:
+        with pytest.raises(tf_exceptions.StorageFailure):
+            connection.update_flow_details(detail)
+        with pytest.raises(NotImplementedError):
+            connection.clear_all()
+
+
+def test_a_backend_is_for_its_run_only(database: Database, create: Create) -> None:
+    run, _fence = create()
+    with pytest.raises(ValueError, match="fence"):
+        database.taskflow_backend(run.uuid, Fence("another", 1))
