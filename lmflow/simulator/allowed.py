@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lmflow.simulator.store import Store
+from lmflow.simulator.values import Value
 
 WHILE_MIGRATING = ["hard_reboot", "hard_shutdown"]
 
@@ -113,8 +114,9 @@ def operations_of(store: Store, vm: dict[str, Any]) -> list[str]:
     return [name for name in _BY_POWER_STATE[vm["power_state"]] if name not in hidden]
 
 
-def refresh(store: Store, vm_ref: str) -> None:
-    """Write a VM's allowed_operations anew; a VM that is gone is left alone."""
+def update_vm(store: Store, vm_ref: str, **fields: Value) -> None:
+    """Change a VM's fields and, in the same step, its allowed_operations; a VM that is gone is left alone."""
     with store.lock:
         if store.exists("VM", vm_ref):
-            store.update("VM", vm_ref, allowed_operations=operations_of(store, store.record("VM", vm_ref)))
+            vm = {**store.record("VM", vm_ref), **fields}
+            store.update("VM", vm_ref, **fields, allowed_operations=operations_of(store, vm))

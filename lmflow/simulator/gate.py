@@ -84,8 +84,7 @@ def vm_operation(
             busy = store.value("VM", vm_ref, "current_operations")
             if not busy:
                 check(True)
-                add_operation(ctx, "VM", vm_ref, name)
-                allowed.refresh(store, vm_ref)
+                allowed.update_vm(store, vm_ref, current_operations={task.ref: name})
                 break
         if ctx.clock.now() > deadline:
             other_ref, other = next(iter(busy.items()))
@@ -99,5 +98,4 @@ def vm_operation(
             if not task.lost and store.exists("VM", vm_ref):
                 operations = store.value("VM", vm_ref, "current_operations")
                 operations.pop(task.ref, None)
-                store.update("VM", vm_ref, current_operations=operations, **(leaving or {}))
-                allowed.refresh(store, vm_ref)
+                allowed.update_vm(store, vm_ref, current_operations=operations, **(leaving or {}))

@@ -12,7 +12,7 @@ from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.phase_faults import PhaseFault
 from lmflow.simulator.toolstack import Toolstack
 from lmflow.simulator.transfer import Transfer
-from lmflow.simulator.values import NULL
+from lmflow.simulator.values import NULL, Value
 from lmflow.simulator.xenops import Xenops
 
 OPERATION = "pool_migrate"
@@ -40,8 +40,9 @@ def pool_migrate(ctx: Context, vm_ref: str, host_ref: str, options: Mapping[str,
             placement.check_blocked(store, vm_ref, OPERATION)
             _check_running(ctx, vm_ref)
 
-    with gate.vm_operation(ctx, vm_ref, OPERATION, check, {"scheduled_to_be_resident_on": NULL}):
-        _migrate(ctx, vm_ref, host_ref)
+    leaving: dict[str, Value] = {"scheduled_to_be_resident_on": NULL}
+    with gate.vm_operation(ctx, vm_ref, OPERATION, check, leaving):
+        _migrate(ctx, vm_ref, host_ref, leaving)
     return ""
 
 
@@ -51,7 +52,8 @@ def _check_running(ctx: Context, vm_ref: str) -> None:
     placement.check_power_state(ctx.store, vm_ref, "Running")
 
 
-def _migrate(ctx: Context, vm_ref: str, destination_ref: str) -> None:
+def _migrate(ctx: Context, vm_ref: str, destination_ref: str, leaving: dict[str, Value]) -> None:
+    """Reserve, copy and write down; what else the end of the operation is to write goes into ``leaving``."""
     task = gate.task_of(ctx)
     source_ref = _reserve(ctx, vm_ref, destination_ref)
     try:
@@ -67,7 +69,7 @@ def _migrate(ctx: Context, vm_ref: str, destination_ref: str) -> None:
         )
         transfer.start()
         _follow_to_the_end(ctx, transfer)
-        _complete(ctx, transfer)
+        _complete(ctx, transfer, leaving)
     except (ApiFailure, TaskCancelled):
         with gate.writing(ctx):
             gate.remove_operation(ctx, "host", destination_ref)
@@ -117,11 +119,11 @@ def _follow(ctx: Context, transfer: Transfer) -> None:
         ctx.clock.wait(_LOOK_SECONDS, transfer.changed)
 
 
-def _complete(ctx: Context, transfer: Transfer) -> None:
+def _complete(ctx: Context, transfer: Transfer, leaving: dict[str, Value]) -> None:
     if transfer.cancelled:
         raise TaskCancelled
     if transfer.end == "destination":
-        _write_place(ctx, transfer)
+        _write_place(ctx, transfer, leaving)
     elif transfer.end == "halted":
         with gate.writing(ctx):
             resync.force_halted(ctx.store, transfer.vm_ref)
@@ -137,23 +139,23 @@ def _complete(ctx: Context, transfer: Transfer) -> None:
         messages.announce_migration(ctx, transfer.vm_ref, transfer.source_ref, transfer.destination_ref)
 
 
-def _write_place(ctx: Context, transfer: Transfer) -> None:
-    """Write that the VM is on its destination; a destination that does not answer is waited for, then given up."""
+def _write_place(ctx: Context, transfer: Transfer, leaving: dict[str, Value]) -> None:
+    """Write that the VM is on its destination; a destination that does not answer is waited for, then given up.
+
+    Given up, the place is still written with the end of the operation, if that comes before the destination's
+    toolstack is back; a real pool was seen to win this race and to lose it.
+    """
     toolstack, destination_ref = ctx.pool.part(Toolstack), transfer.destination_ref
-    gone = not toolstack.is_ready(destination_ref)
-    if gone:
+    if not toolstack.is_ready(destination_ref):
         gave_up_at = toolstack.on(destination_ref).down_since + DESTINATION_PATIENCE
         gate.pause(ctx, max(0.0, gave_up_at - ctx.clock.now()))
-    if not gone or toolstack.arrivals_survive:
-        with gate.writing(ctx):
-            changes: dict[str, Any] = {"resident_on": destination_ref, "scheduled_to_be_resident_on": NULL}
-            domain = ctx.pool.part(Xenops).find_running(destination_ref, transfer.vm_uuid)
-            if domain is not None and not gone:
-                changes["domid"] = domain.domid
-            ctx.store.update("VM", transfer.vm_ref, **changes)
-            allowed.refresh(ctx.store, transfer.vm_ref)
-    if gone:
+        if toolstack.arrivals_survive:
+            leaving["resident_on"] = destination_ref
         raise ApiFailure("CANNOT_CONTACT_HOST", destination_ref)
+    with gate.writing(ctx):
+        domain = ctx.pool.part(Xenops).find_running(destination_ref, transfer.vm_uuid)
+        place = {"resident_on": destination_ref, "scheduled_to_be_resident_on": NULL}
+        allowed.update_vm(ctx.store, transfer.vm_ref, **place, **({"domid": domain.domid} if domain else {}))
 
 
 def _refresh_ghost(ctx: Context, transfer: Transfer) -> None:

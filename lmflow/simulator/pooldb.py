@@ -179,7 +179,7 @@ class _Loader:
             "VM", vm_ref, domain_type=domain_type, current_operations={}, scheduled_to_be_resident_on=NULL
         )  # fmt: skip
         self._derive_vm_metrics(vm, domain_type)
-        allowed.refresh(store, vm_ref)
+        allowed.update_vm(store, vm_ref)
 
     def _derive_vm_metrics(self, vm: dict[str, Any], domain_type: str) -> None:
         store = self._store

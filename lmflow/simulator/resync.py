@@ -13,7 +13,7 @@ from lmflow.simulator.store import Store
 from lmflow.simulator.values import NULL
 from lmflow.simulator.xenops import Domain, Xenops
 
-_CLASSES_WITH_OPERATIONS = ("VM", "host", "SR", "VDI", "VBD", "VIF", "pool")
+_CLASSES_WITH_OPERATIONS = ("host", "SR", "VDI", "VBD", "VIF", "pool")
 
 
 def run(pool: Kernel, xenops: Xenops, host_ref: str) -> None:
@@ -46,22 +46,17 @@ def _settle_domain(store: Store, xenops: Xenops, host_ref: str, domain: Domain) 
 def write_running(store: Store, vm_ref: str, host_ref: str, domain: Domain) -> None:
     """Write that a VM runs where its domain is."""
     with store.lock:
-        store.update(
-            "VM", vm_ref, power_state=domain.power_state, resident_on=host_ref, domid=domain.domid,
-            scheduled_to_be_resident_on=NULL,
-        )  # fmt: skip
+        place = {"resident_on": host_ref, "scheduled_to_be_resident_on": NULL, "domid": domain.domid}
+        allowed.update_vm(store, vm_ref, power_state=domain.power_state, **place)
         set_attached(store, vm_ref, attached=True)
-        allowed.refresh(store, vm_ref)
 
 
 def force_halted(store: Store, vm_ref: str) -> None:
     """Write that a VM is Halted; its metrics stay as they were, which tells such a VM from one shut down."""
     with store.lock:
-        store.update(
-            "VM", vm_ref, power_state="Halted", resident_on=NULL, scheduled_to_be_resident_on=NULL, domid=-1,
-        )  # fmt: skip
+        place = {"resident_on": NULL, "scheduled_to_be_resident_on": NULL, "domid": -1}
+        allowed.update_vm(store, vm_ref, power_state="Halted", **place)
         set_attached(store, vm_ref, attached=False)
-        allowed.refresh(store, vm_ref)
 
 
 def set_attached(store: Store, vm_ref: str, *, attached: bool) -> None:
@@ -76,10 +71,8 @@ def forget_operations(pool: Kernel) -> None:
     """Empty what lives in the coordinator's memory: all current operations and reservations."""
     store = pool.store
     with store.lock:
-        for cls in _CLASSES_WITH_OPERATIONS:
-            if "current_operations" in store.schema.classes[cls].fields:
-                for ref in store.refs(cls):
-                    store.update(cls, ref, current_operations={})
         for vm_ref in store.refs("VM"):
-            store.update("VM", vm_ref, scheduled_to_be_resident_on=NULL)
-            allowed.refresh(store, vm_ref)
+            allowed.update_vm(store, vm_ref, current_operations={}, scheduled_to_be_resident_on=NULL)
+        for cls in _CLASSES_WITH_OPERATIONS:
+            for ref in store.refs(cls):
+                store.update(cls, ref, current_operations={})

@@ -108,7 +108,7 @@ class WorldBuilder:
         control["metrics"] = self._add("VM_metrics", f"dom0/{name}", vm_metrics)
         dom0_ref = self._add("VM", f"dom0/{name}", control)
         self.store.update("host", host_ref, control_domain=dom0_ref)
-        allowed.refresh(self.store, dom0_ref)
+        allowed.update_vm(self.store, dom0_ref)
 
     def _build_sr(self, item: Item) -> None:
         name = item["name"]
@@ -172,7 +172,7 @@ class WorldBuilder:
             vif = world_defaults.vif_fields(index, f"{self._name}/{name}/{index}", attached=placed)
             vif |= {"VM": vm_ref, "network": self._get("network", network, f"VM {name}")}
             self._add("VIF", f"{name}/{index}", vif)
-        allowed.refresh(self.store, vm_ref)
+        allowed.update_vm(self.store, vm_ref)
 
     def _cpu_flags(self, item: Item, host_ref: str) -> dict[str, str]:
         if item.get("cpu_features_of"):

@@ -103,4 +103,4 @@ def _let_domain_follow(pool: Kernel, vm_ref: str, fields: Body) -> None:
         if vm["power_state"] in {"Running", "Paused"}:
             domid = xenops.boot(vm["resident_on"], vm["uuid"], vm["power_state"])
         store.update("VM", vm_ref, domid=domid)
-    allowed.refresh(store, vm_ref)
+    allowed.update_vm(store, vm_ref)

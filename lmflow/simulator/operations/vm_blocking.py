@@ -15,7 +15,7 @@ def _follow(name: str) -> Callable[..., Value]:
         message = ctx.store.schema.classes["VM"].messages[name]
         with ctx.store.lock:
             result = accessors.answer(ctx.store, message, [vm_ref, *args])
-            allowed.refresh(ctx.store, vm_ref)
+            allowed.update_vm(ctx.store, vm_ref)
         return "" if result is None else result
 
     return answer

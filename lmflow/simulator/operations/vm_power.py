@@ -185,8 +185,7 @@ def _set_paused(ctx: Context, vm_ref: str, name: str, before: str, after: str) -
         domain = ctx.pool.part(Xenops).find_running(vm["resident_on"], vm["uuid"])
         if domain is not None:
             domain.power_state = after
-        ctx.store.update("VM", vm_ref, power_state=after)
-        allowed.refresh(ctx.store, vm_ref)
+        allowed.update_vm(ctx.store, vm_ref, power_state=after)
     return ""
 
 
