@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 import time
 import traceback
 from collections.abc import Iterator
@@ -13,13 +14,30 @@ from lmflow.cli.exits import Exit, get_exit
 from lmflow.cli.printer import Printer, mask
 from lmflow.models import Finding
 
+WIDTH = 80
+
 
 def explain_findings(findings: tuple[Finding, ...]) -> Iterator[str]:
     """Yield the reasons of a refusal, each with XAPI's code and its remedy."""
     for finding in findings:
-        yield f"  x {finding.rule}: {finding.message}  [{finding.code}]"
+        yield from _fold(f"  x {finding.rule}: ", f"{finding.message}  [{finding.code}]")
         if finding.remedy:
-            yield f"    {finding.remedy}"
+            yield from _fold("    ", finding.remedy)
+
+
+def _fold(label: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=label, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _list_candidates(candidates: tuple[str, ...]) -> Iterator[str]:
+    on_one_line = "  candidates: " + ", ".join(candidates)
+    if len(on_one_line) <= WIDTH:
+        yield on_one_line
+    else:
+        yield "  candidates:"
+        yield from (f"    {each}" for each in candidates)
 
 
 def explain_error(error: BaseException) -> Iterator[str]:
@@ -28,7 +46,7 @@ def explain_error(error: BaseException) -> Iterator[str]:
     first = str(error) or type(error).__name__
     yield f"lmflow: {first}" + (f"  [{code}]" if code and code not in ("USAGE",) else "")
     if isinstance(error, exceptions.UsageError) and error.candidates:
-        yield "  candidates: " + ", ".join(error.candidates)
+        yield from _list_candidates(error.candidates)
     if isinstance(error, exceptions.RefusedError):
         yield from explain_findings(error.findings)
     xapi_code = getattr(error, "xapi_code", "")

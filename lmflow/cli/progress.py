@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import signal
 import threading
 import time
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from lmflow.api import Client
 
 LINE_SECONDS = 10.0
+_DIGITS = re.compile(r"\d+")
+_READING = ("record_", "observe", "validate_")
 _MARKS = {
     "SUCCESS": "ok",
     "FAILURE": "FAILED",
@@ -39,21 +42,37 @@ class Display(Protocol):
         """Leave the terminal as it was."""
 
 
-class Stopwatch:
-    """Turns the notices of atoms into lines with durations."""
+class Teller:
+    """Turns notices into lines: atoms with their durations, and nothing twice."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._begun: dict[str, float] = {}
+        self._last_evidence = ""
 
     def make_line(self, notice: Notice) -> str:
-        """Return the line of an atom that ended, '' for one that began."""
+        """Return a notice as a line, '' when there is nothing new to say (an atom begins, a number has grown)."""
+        if notice.kind == "atom":
+            return self._make_atom_line(notice)
+        if notice.kind == "evidence":
+            shape = _DIGITS.sub("", notice.text)
+            if shape == self._last_evidence:
+                return ""
+            self._last_evidence = shape
+        return notice.text if notice.kind == "run" or not notice.text else f"  {notice.text}"
+
+    def _make_atom_line(self, notice: Notice) -> str:
         mark = _MARKS.get(notice.state)
         if mark is None:
             self._begun[notice.atom] = self._clock()
             return ""
-        seconds = self._clock() - self._begun.pop(notice.atom, self._clock())
-        return f"  {mark:<6} {notice.atom:<24} {seconds:5.1f} s"
+        begun = self._begun.pop(notice.atom, None)
+        if notice.atom.startswith(_READING):
+            # A check that fails has worked, and there is nothing of it to undo.
+            mark = {"FAILED": "NO", "undone": ""}.get(mark, mark)
+        # An atom that another process began has no duration that we could tell.
+        took = "" if begun is None else f" {self._clock() - begun:5.1f} s"
+        return f"  {mark:<6} {notice.atom:<24}{took}".rstrip() if mark else ""
 
 
 class PlainDisplay:
@@ -62,21 +81,19 @@ class PlainDisplay:
     def __init__(self, printer: Printer, clock: Callable[[], float] = time.monotonic) -> None:
         self._printer = printer
         self._clock = clock
-        self._stopwatch = Stopwatch(clock)
+        self._teller = Teller(clock)
         self._last_progress = clock()
 
     def show(self, notice: Notice) -> None:
         """Print the notice, or let it pass."""
-        if notice.kind == "atom":
-            line = self._stopwatch.make_line(notice)
-            if line:
-                self._printer.say(line)
-        elif notice.kind == "progress" and notice.progress is not None:
+        if notice.kind == "progress":
             if self._clock() - self._last_progress >= LINE_SECONDS:
                 self._last_progress = self._clock()
-                self._printer.say(f"  ..     pool_migrate {notice.progress * 100:3.0f} %")
-        elif notice.text:
-            self._printer.say(notice.text if notice.kind == "run" else f"  {notice.text}")
+                self._printer.say(f"  ..     {notice.text}")
+            return
+        line = self._teller.make_line(notice)
+        if line:
+            self._printer.say(line)
 
     def close(self) -> None:
         """Do nothing: lines are complete."""
@@ -89,7 +106,7 @@ class TerminalDisplay:
         from rich.console import Console  # noqa: PLC0415 - heavy, and only for terminals
         from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
-        self._stopwatch = Stopwatch(clock)
+        self._teller = Teller(clock)
         columns = (
             TextColumn("  .. {task.description}"),
             BarColumn(bar_width=24),
@@ -108,7 +125,10 @@ class TerminalDisplay:
                 self._task = self._bar.add_task("pool_migrate", total=1.0)
             self._bar.update(self._task, completed=notice.progress)
             return
-        line = self._stopwatch.make_line(notice) if notice.kind == "atom" else notice.text
+        if notice.kind == "atom" and notice.state != "RUNNING" and self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+        line = self._teller.make_line(notice)
         if line:
             self._bar.console.print(line, markup=False, soft_wrap=True)
 

@@ -7,12 +7,11 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lmflow.cli.errors import explain_findings
+from lmflow.cli.errors import WIDTH, explain_findings
 from lmflow.cli.formatters import Nested
 from lmflow.models import Outcome, Run, RunState, StatusLine, StatusReport, WhyReport
 
 _SHORT = 8
-_WIDTH = 80
 
 OUTCOME_COLUMNS = (
     "run", "request_id", "vm", "vm_uuid", "source", "destination", "state", "exit_code", "already_there", "summary",
@@ -52,7 +51,7 @@ def describe_time(at: float) -> str:
 def wrap(label: str, text: str) -> Iterator[str]:
     """Yield ``label`` and the text beside it, folded to the width of a ticket."""
     yield from textwrap.wrap(
-        text, _WIDTH, initial_indent=f"  {label:<9}", subsequent_indent=" " * 11, break_long_words=False,
+        text, WIDTH, initial_indent=f"  {label:<9}", subsequent_indent=" " * 11, break_long_words=False,
         break_on_hyphens=False,
     )  # fmt: skip
 
@@ -61,13 +60,15 @@ def tell_outcome(outcome: Outcome) -> Iterator[str]:
     """Yield how a run stands; where the VM is comes right behind the state."""
     run = outcome.run
     if outcome.already_there:
-        yield f"run {shorten(run.uuid)}  {describe_move(run)}  already there, nothing was sent"
+        yield f"{run.request.vm_name}  already there: it runs on {run.request.destination_name}, nothing was sent"
         return
     past = f" ({outcome.seconds:.1f} s{_tell_interruptions(outcome.interruptions)})" if outcome.seconds else ""
     yield f"run {shorten(run.uuid)}  {describe_move(run)}  {run.state.value.upper()}{past}"
     if outcome.vm_state:
         yield from wrap("the VM", outcome.vm_state)
-    if run.summary and run.state is not RunState.SUCCESS:
+    if outcome.findings and run.state is RunState.REFUSED:
+        yield f"  refused by {_count(len(outcome.findings), 'check')}, nothing was changed"
+    elif run.summary not in ("", outcome.vm_state) and run.state is not RunState.SUCCESS:
         yield from wrap("why", run.summary)
     yield from explain_findings(outcome.findings)
     if outcome.error:
@@ -79,7 +80,11 @@ def tell_outcome(outcome: Outcome) -> Iterator[str]:
 
 
 def _tell_interruptions(count: int) -> str:
-    return "" if not count else f", {count} interruption" + ("s" if count > 1 else "")
+    return "" if not count else f", {_count(count, 'interruption')}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def make_outcome_row(outcome: Outcome, exit_code: int) -> tuple[Any, ...]:
@@ -141,7 +146,7 @@ def tell_why(report: WhyReport) -> Iterator[str]:
 def _fold(label: str, text: str) -> Iterator[str]:
     indent = " " * 16
     yield from textwrap.wrap(
-        text, _WIDTH, initial_indent=f"  {label:<14}", subsequent_indent=indent, break_long_words=False,
+        text, WIDTH, initial_indent=f"  {label:<14}", subsequent_indent=indent, break_long_words=False,
         break_on_hyphens=False,
     )  # fmt: skip
 

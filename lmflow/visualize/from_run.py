@@ -67,7 +67,10 @@ def make_run_picture(
 
 @dataclasses.dataclass
 class _Times:
-    """When an atom was last begun, how long it took then, how often it was begun."""
+    """When an atom was last begun, how long it took then, how often it was begun.
+
+    TaskFlow reports no new beginning when an atom is executed again after a crash; the take-over is one.
+    """
 
     begun: float | None = None
     seconds: float | None = None
@@ -77,6 +80,10 @@ class _Times:
 def _measure(events: Iterable[Event]) -> Mapping[str, _Times]:
     times: dict[str, _Times] = {}
     for event in events:
+        if event.kind == "taken_over":
+            for each in times.values():
+                if each.begun is not None:
+                    each.begun, each.attempts = event.at, each.attempts + 1
         if event.kind != "atom":
             continue
         mine = times.setdefault(str(event.data.get("atom", "")), _Times())
