@@ -112,15 +112,15 @@ def find_left(events: tuple[Event, ...]) -> tuple[str, ...]:
 
 
 def _find_error(events: tuple[Event, ...]) -> XapiError | None:
-    errors = [e.data["error"] for e in events if e.kind == "verdict" and e.data.get("error")]
+    errors = [e.data["error"] for e in events if e.kind in ("verdict", "failure") and e.data.get("error")]
     return XapiError.from_json(errors[-1]) if errors else None
 
 
 def _say_why(events: tuple[Event, ...], findings: tuple[Finding, ...]) -> str:
     if findings:
         return "; ".join(f.message for f in findings)
-    verdicts = [str(e.data["because"]) for e in events if e.kind == "verdict"]
-    return verdicts[-1] if verdicts else "a step before the submit failed"
+    failures = [str(e.data["text"]) for e in events if e.kind == "failure"]
+    return failures[-1] if failures else "a step failed"
 
 
 def _advise(state: RunState, vm: VM | None) -> str:

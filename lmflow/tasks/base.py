@@ -44,10 +44,14 @@ class BaseTask(task.Task):
         context.check_hold()
         try:
             return make_strict(self.NAME, _with_patience(context, lambda: self.act(context, **inputs)))
-        except (RefusedError, MigrationFailedError):
+        except RefusedError:
+            raise
+        except MigrationFailedError as error:
+            self._record_failure(context, error)
             raise
         except XapiFailureError as error:
             self._suspend_if_sent(error)
+            self._record_failure(context, error)
             raise MigrationFailedError(
                 f"{self.NAME}: {error.message}", xapi_code=error.xapi_code, xapi_params=error.xapi_params
             ) from error
@@ -71,6 +75,11 @@ class BaseTask(task.Task):
 
     def undo(self, context: Context) -> None:
         """Take back what this step did to the pool, by our own records; nothing by default."""
+
+    def _record_failure(self, context: Context, error: MigrationFailedError | XapiFailureError) -> None:
+        """Keep the reason in our own words and XAPI's: TaskFlow's failures are for its own eyes."""
+        code = {"code": error.xapi_code, "params": list(error.xapi_params)} if error.xapi_code else None
+        context.record("failure", {"task": self.NAME, "text": error.message, "error": code})
 
     def _suspend_if_sent(self, error: Exception) -> None:
         if self.AFTER_SUBMIT:

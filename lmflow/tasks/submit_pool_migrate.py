@@ -26,6 +26,18 @@ from lmflow.xapi import reads
 
 MAX_SENDS: Final = 5
 
+NOT_TAKEN: Final = frozenset(
+    {
+        "HOST_HAS_NO_MANAGEMENT_IP",
+        "HOST_IS_SLAVE",
+        "HOST_MASTER_CANNOT_TALK_BACK",
+        "HOST_STILL_BOOTING",
+        "HOST_UNKNOWN_TO_MASTER",
+        "SESSION_INVALID",
+    }
+)
+"""Refusals of the door, not of the migration: XAPI gives them before it reads what is asked of it."""
+
 
 class SubmitPoolMigrate(BaseTask):
     """Send ``pool_migrate`` once: look, commit the intent, send, commit the task.
@@ -81,7 +93,7 @@ class SubmitPoolMigrate(BaseTask):
             return False
         except XapiFailureError as error:
             context.database.attempts.ended(context.fence, attempt.uuid, f"refused: {error.xapi_code}")
-            if error.xapi_code == "SESSION_INVALID":
+            if error.xapi_code in NOT_TAKEN:
                 return False
             raise MigrationFailedError(
                 error.message, xapi_code=error.xapi_code, xapi_params=error.xapi_params

@@ -81,6 +81,7 @@ class Connection:
         if not method.rpartition(".")[2].startswith(_READING):
             raise ValueError(f"{method} is no reading call; it must not be repeated")
         with self._lock:
+            self._require_open()
             try:
                 return self._session.xenapi_request(method, args)
             except (NotSentError, LostReplyError) as error:
@@ -164,6 +165,7 @@ class Connection:
         Raises UnreachableError (not sent), NoReplyError or XapiFailureError.
         """
         with self._lock:
+            self._require_open()
             try:
                 self._session.xenapi_request(method, args)
             except NotSentError as error:
@@ -218,6 +220,7 @@ class Connection:
         seconds = max(0.0, timeout_seconds)  # XAPI blocks for ever on a negative one
         with self._event_lock:
             with self._lock:
+                self._require_open()
                 generation, token = self._generation, self._tokens.get(key, "")
                 waiter = self._waiter
             waiter.carrier.read_seconds = seconds + self.profile.read_timeout_seconds
@@ -290,10 +293,13 @@ class Connection:
         with self._lock:
             self._log_in_again("asked for")
 
-    def _log_in_again(self, why: str) -> None:
-        """Replace the session; the caller holds the lock. The old one is ended, if the pool still has it."""
+    def _require_open(self) -> None:
         if self._closed:
             raise UnreachableError(f"the connection to pool {self.profile.name} is closed")
+
+    def _log_in_again(self, why: str) -> None:
+        """Replace the session; the caller holds the lock. The old one is ended, if the pool still has it."""
+        self._require_open()
         _log.info("pool %s: new login (%s)", self.profile.name, why)
         self.armed = False
         self._tokens.clear()

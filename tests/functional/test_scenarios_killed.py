@@ -1,0 +1,142 @@
+"""Acceptance scenario 51: the process is killed from outside, and a resume ends right with one migration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from tests.support.kills import kill_at_hold, kill_when_atom_begins, kill_when_progress, query, wait_until
+from tests.support.pool import SimulatedPool
+from tests.support.scene import Scene
+from tests.support.worlds import get_item, write_world
+
+Start = Callable[..., SimulatedPool]
+Lmflow = Callable[..., CompletedProcess[str]]
+
+MOVE = ["migrate", "v", "--to", "B", "--request-id", "change-4711"]
+BOUNDARIES = [
+    "record_intent",
+    "observe",
+    "validate_vm",
+    "pre_migrate",
+    "submit_pool_migrate",
+    "await_pool_migrate",
+    "verify_on_destination",
+    "post_migrate",
+    "conclude",
+]
+
+
+def unplug_b(world: dict[str, Any]) -> None:
+    get_item(world, "storage", "S")["hosts"]["B"] = "unplugged"
+
+
+def assert_moved_once(pool: SimulatedPool, done: CompletedProcess[str]) -> None:
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert pool.runs_on("v") == ["B"]
+    assert pool.resident_on("v") == "B"
+    assert len(pool.effects("v")) == 1
+
+
+def test_51_killed_at_every_boundary_one_after_the_other(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json", unplug_b))
+    command, killed = MOVE, []
+    for atom in BOUNDARIES:
+        child = scene.popen(*command)
+        if kill_when_atom_begins(scene, child, atom):
+            killed.append(atom)
+        command = ["resume"]
+    assert len(killed) >= len(BOUNDARIES) - 2, killed
+    lmflow("resume")
+    assert_moved_once(pool, lmflow(*MOVE))
+
+
+@pytest.mark.parametrize("options", [[], ["--refuse-witness"]], ids=["with a witness", "without"])
+def test_51_killed_in_mid_migration(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, options: list[str]
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"), *options, time_scale=10)
+    child = scene.popen(*MOVE)
+    kill_when_progress(scene, child, 0.2)
+    done = lmflow("resume")
+    assert "still migrating" in done.stderr
+    assert_moved_once(pool, done)
+    assert len(pool.audit("VM.pool_migrate")) == 1
+
+
+@pytest.mark.parametrize("header", ["honoured", "ignored"])
+@pytest.mark.parametrize("point", ["request_read", "reply_written"])
+def test_51_killed_while_the_submit_is_on_its_way(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, header: str, point: str
+) -> None:
+    options = ["--ignore-attempt-header"] if header == "ignored" else []
+    pool = simulator(write_world(tmp_path / "p.json"), *options)
+    pool.control("POST", "/hold", {"call": "VM.pool_migrate", "point": point, "nth": 1})
+    child = scene.popen(*MOVE)
+    kill_at_hold(pool, scene, child, point=point, call="VM.pool_migrate")
+    assert_moved_once(pool, lmflow("resume"))
+
+
+@pytest.mark.parametrize("call", ["PBD.plug", "VM.assert_can_boot_here"])
+@pytest.mark.parametrize("point", ["request_read", "reply_written"])
+def test_51_killed_before_the_submit(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, call: str, point: str
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json", unplug_b))
+    pool.control("POST", "/hold", {"call": call, "point": point, "nth": 1})
+    child = scene.popen(*MOVE)
+    kill_at_hold(pool, scene, child, point=point, call=call)
+    lmflow("resume")
+    assert_moved_once(pool, lmflow(*MOVE))
+
+
+def test_51_the_session_of_the_dead_owner_is_ended_before_anything_else(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"), time_scale=10)
+    child = scene.popen(*MOVE)
+    kill_when_progress(scene, child, 0.1)
+    before = set(pool.records("session"))
+    assert before
+    assert_moved_once(pool, lmflow("resume"))
+    assert not before & set(pool.records("session"))
+    methods = [e["method"] for e in pool.audit()]
+    second_login = [n for n, m in enumerate(methods) if m == "session.login_with_password"][1]
+    after = methods[second_login + 1 :]
+    assert after.index("session.get_by_uuid") < next(n for n, m in enumerate(after) if m.startswith("VM."))
+
+
+def test_51_a_living_owner_is_not_robbed(simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"), time_scale=5)
+    child = scene.popen(*MOVE)
+    wait_until(lambda: bool(query(scene, "select 1 from lmflow_attempts where progress > 0.05")), child, "progress")
+    (run,) = scene.runs()
+    robbed = lmflow("resume", run["run"])
+    assert robbed.returncode == 10
+    second = lmflow("migrate", "v", "--to", "C")
+    assert second.returncode == 10
+    assert run["run"] in second.stderr
+    assert child.wait(60) == 0
+    assert len(pool.effects("v")) == 1
+
+
+@pytest.mark.parametrize("phase", ["setup", "copy"])
+def test_51_killed_in_the_revert(simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, phase: str) -> None:
+    pool = simulator(write_world(tmp_path / "p.json", unplug_b))
+    error = {"error": ["HOST_DISABLED", "OpaqueRef:b"]} if phase == "setup" else {}
+    pool.control("POST", "/phase_faults", {"phase": phase, "kind": "fail", **error})
+    pool.control("POST", "/hold", {"call": "PBD.unplug", "point": "reply_written", "nth": 1})
+    child = scene.popen(*MOVE)
+    kill_at_hold(pool, scene, child, point="reply_written", call="PBD.unplug")
+    done = lmflow("resume")
+    assert done.returncode == 4, done.stdout + done.stderr
+    again = lmflow(*MOVE)
+    assert again.returncode == 4
+    assert pool.runs_on("v") == ["A"]
+    assert len(pool.audit("VM.pool_migrate")) == 1

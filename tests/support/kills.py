@@ -1,0 +1,79 @@
+"""Killing a command from outside, at a point that its database or its pool reports."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tests.support.pool import SimulatedPool
+from tests.support.scene import Scene
+
+LIMIT_SECONDS = 60.0
+
+
+def wait_until(reached: Callable[[], bool], child: subprocess.Popen[str], what: str) -> bool:
+    """Wait for a point; False when the child ended before it."""
+    limit = time.monotonic() + LIMIT_SECONDS
+    while not reached():
+        if child.poll() is not None:
+            return reached()
+        assert time.monotonic() < limit, f"the point was not reached: {what}"
+        time.sleep(0.005)
+    return True
+
+
+def kill(child: subprocess.Popen[str]) -> None:
+    """SIGKILL, by pid, from outside."""
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def query(scene: Scene, statement: str, *args: object) -> list[Any]:
+    """Read the run database; nothing while it is not there yet."""
+    if not scene.database_file.exists():
+        return []
+    with contextlib.closing(sqlite3.connect(f"file:{scene.database_file}?mode=ro", uri=True, timeout=30)) as connection:
+        try:
+            return connection.execute(statement, args).fetchall()
+        except sqlite3.OperationalError:  # no table yet
+            return []
+
+
+def atoms_begun(scene: Scene) -> list[str]:
+    """Return the steps of all runs in the order in which they were begun, repetitions included."""
+    rows = query(scene, "select data from lmflow_events where kind = 'atom' and data like '%\"RUNNING\"%' order by at")
+    return [row[0] for row in rows]
+
+
+def kill_when_atom_begins(scene: Scene, child: subprocess.Popen[str], atom: str) -> bool:
+    """Kill the child when the database says that the atom was begun by it; False when it ended before."""
+    before = sum(atom in data for data in atoms_begun(scene))
+    reached = wait_until(lambda: sum(atom in data for data in atoms_begun(scene)) > before, child, atom)
+    if reached and child.poll() is None:
+        kill(child)
+        return True
+    return False
+
+
+def kill_when_progress(scene: Scene, child: subprocess.Popen[str], above: float) -> None:
+    """Kill the child when the database shows more progress of the migration than that."""
+    statement = "select max(progress) from lmflow_attempts"
+    reached = wait_until(lambda: ((query(scene, statement) or [(0,)])[0][0] or 0) > above, child, f"progress {above}")
+    assert reached, scene.read_output(child)
+    kill(child)
+
+
+def kill_at_hold(pool: SimulatedPool, scene: Scene, child: subprocess.Popen[str], *, point: str, call: str) -> None:
+    """Kill the child while the pool holds its call at that point, then let the pool go on."""
+    reached = wait_until(
+        lambda: any(hold["reached"] for hold in pool.control("GET", "/hold")), child, f"{call} {point}"
+    )
+    assert reached, scene.read_output(child)
+    kill(child)
+    pool.control("POST", "/release", {})
