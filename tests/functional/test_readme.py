@@ -81,7 +81,7 @@ def test_every_command_does_what_the_page_says(home: dict[str, str]) -> None:
     for step in steps:
         assert step.command.startswith("lmflow "), step.command
         done = _run(step.command, home)
-        said = done.stdout + done.stderr
+        said = done.stderr + done.stdout  # chatter first, the answer last
         assert done.returncode == step.code, f"{step.command}: exit {done.returncode}\n{said}"
         assert _shows(said, step.shown), f"{step.command} did not show {step.shown}\n{said}"
 
