@@ -23,16 +23,16 @@ def find_task(conn: Connection, *, task_uuid: str = "", attempt_id: str = "") ->
     if task_uuid:
         ref = _find_ref(conn, "task", task_uuid)
         record = _find_record(conn, ref) if ref is not None else None
-        if record is not None:
-            return _make_view(conn, record)
+        if ref is not None and record is not None:
+            return _make_view(conn, ref, record)
     if attempt_id:
-        stamped = [
-            record
-            for record in conn.read("task.get_all_records").values()
+        stamped = {
+            ref: record
+            for ref, record in conn.read("task.get_all_records").items()
             if (record.get("other_config") or {}).get(records.ATTEMPT_KEY) == attempt_id
-        ]
-        if stamped:
-            return _make_view(conn, next((record for record in stamped if _is_pending(record)), stamped[0]))
+        }
+        for ref, record in sorted(stamped.items(), key=lambda item: not _is_pending(item[1])):
+            return _make_view(conn, ref, record)
     return None
 
 
@@ -59,7 +59,7 @@ def list_pending_migrations(conn: Connection, *, vm_uuid: str) -> tuple[TaskView
         if record.get("uuid") != vm_uuid
         for ref in record.get("current_operations") or ()
     }
-    return tuple(_make_view(conn, record) for ref, record in pending.items() if ref not in elsewhere)
+    return tuple(_make_view(conn, ref, record) for ref, record in pending.items() if ref not in elsewhere)
 
 
 def wait_for_change(conn: Connection, *, task_uuid: str, vm_uuid: str, timeout_seconds: float) -> None:
@@ -123,6 +123,6 @@ def _is_pending(record: records.Record) -> bool:
     return record.get("status") in ("pending", "cancelling")
 
 
-def _make_view(conn: Connection, record: records.Record) -> TaskView:
+def _make_view(conn: Connection, ref: str, record: records.Record) -> TaskView:
     info: Any = record.get("error_info")
-    return records.make_task(record, conn.name_failure(info) if info else None)
+    return records.make_task(ref, record, conn.name_failure(info) if info else None)

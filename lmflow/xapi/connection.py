@@ -224,23 +224,27 @@ class Connection:
                 generation, token = self._generation, self._tokens.get(key, "")
                 waiter = self._waiter
             waiter.carrier.read_seconds = seconds + self.profile.read_timeout_seconds
-            lost = ""
-            batch: Any = {}
             try:
-                batch = waiter.xenapi_request("event.from", (list(classes), token, seconds))
-            except (NotSentError, LostReplyError) as error:
-                lost = str(error)
-            except XenAPI.Failure as failure:
-                lost = self._judge_event_failure(failure, key)
+                lost, seen = self._ask_for_events(waiter, (list(classes), token, seconds), key)
+                with self._lock:
+                    if self._generation != generation:
+                        return  # another thread has a new session already: what we saw belongs to the old one
+                    if lost:
+                        self._log_in_again(f"event.from: {lost}")
+                    elif seen:
+                        self._tokens[key] = seen
             finally:
                 self._drop(waiter)
-            with self._lock:
-                if self._generation != generation:
-                    return  # another thread has a new session already: what we saw belongs to the old one
-                if lost:
-                    self._log_in_again(f"event.from: {lost}")
-                elif "token" in batch:
-                    self._tokens[key] = str(batch["token"])
+
+    def _ask_for_events(self, waiter: OneShotSession, args: tuple[Any, ...], key: tuple[str, str]) -> tuple[str, str]:
+        """Return why a new login is needed ('' for no need) and the new token ('' for none)."""
+        try:
+            batch = waiter.xenapi_request("event.from", args)
+        except (NotSentError, LostReplyError) as error:
+            return str(error), ""
+        except XenAPI.Failure as failure:
+            return self._judge_event_failure(failure, key), ""
+        return "", str(batch["token"])
 
     def _drop(self, waiter: OneShotSession) -> None:
         """Close a waiter's connection when its session is no longer ours, or on its way out."""

@@ -183,7 +183,7 @@ def make_pif(record: Record, uuids: Uuids) -> PIF:
     )
 
 
-def make_task(record: Record, error: XapiError | None) -> TaskView:
+def make_task(reference: str, record: Record, error: XapiError | None) -> TaskView:
     """Return the task of a record; ``error`` is its error_info without references.
 
     ``cancelling`` counts as pending: the task still runs.
@@ -197,6 +197,7 @@ def make_task(record: Record, error: XapiError | None) -> TaskView:
         cancellable="cancel" in _texts(record, "allowed_operations"),
         error=error,
         attempt_id=_map(record, "other_config").get(ATTEMPT_KEY),
+        ref_digits=make_ref_digits(reference),
     )
 
 

@@ -54,6 +54,7 @@ class HostConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         """Open the socket and check the certificate; raises NotSentError."""
+        secure = _make_context(self._profile.tls, self._address) if self._profile.scheme == "https" else None
         reason = ""
         try:
             self._open_socket()
@@ -64,8 +65,8 @@ class HostConnection(http.client.HTTPConnection):
         if reason:
             self.close()
             raise NotSentError(self._address, reason)
-        if self._profile.scheme == "https":
-            self._start_tls()
+        if secure is not None:
+            self._start_tls(*secure)
         self.set_read_timeout(self._read_seconds)
 
     def set_read_timeout(self, seconds: float) -> None:
@@ -88,8 +89,7 @@ class HostConnection(http.client.HTTPConnection):
         self.sock = socket.create_connection((self.host, self.port), self.timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def _start_tls(self) -> None:
-        context, expected = _make_context(self._profile.tls, self._address)
+    def _start_tls(self, context: ssl.SSLContext, expected: str | None) -> None:
         refused = ""
         reason = ""
         try:

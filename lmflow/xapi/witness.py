@@ -113,9 +113,7 @@ class _Line:
         if self._connection is None or not self._connection.is_idle():
             self.close()
             seconds = min(left, self._profile.connect_timeout_seconds)
-            self._connection = open_connection(
-                self._profile, self._address, connect_seconds=seconds, read_seconds=left
-            )
+            self._connection = open_connection(self._profile, self._address, connect_seconds=seconds, read_seconds=left)
         self._connection.set_read_timeout(max(0.001, self._deadline - time.monotonic()))
         self._connection.request("POST", path, body, {"Content-Type": "text/xml", "User-Agent": "lmflow"})
         response = self._connection.getresponse()
