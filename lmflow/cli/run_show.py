@@ -8,8 +8,11 @@ from collections.abc import Iterator, Sequence
 from lmflow.cli.base import Answer, ShowCommand
 from lmflow.cli.door import get_place
 from lmflow.cli.formatters import Nested
-from lmflow.cli.sentences import RUN_COLUMNS, describe_move, describe_time, make_run_row, shorten, wrap
+from lmflow.cli.sentences import RUN_COLUMNS, describe_move, describe_time, make_run_row, shorten, wrap, wrap_event
 from lmflow.models import Event, Run
+
+# These hold the request, which is shown above.
+_REPEATED = ("created", "intent")
 
 
 class RunShow(ShowCommand):
@@ -51,9 +54,16 @@ def _tell(run: Run, events: Sequence[Event], picture: str) -> Iterator[str]:
     yield ""
     yield f"events of {shorten(run.uuid)}"
     for event in events:
-        yield f"  {_tell_event(event)}"
+        # The picture tells of atoms.
+        if event.kind != "atom":
+            yield from wrap_event(describe_time(event.at), event.kind, _tell_data(event))
 
 
 def _tell_event(event: Event) -> str:
-    told = " ".join(f"{key}={value}" for key, value in event.data.items())
-    return f"{describe_time(event.at)}  {event.kind:<12} {told}".rstrip()
+    return f"{describe_time(event.at)} {event.kind} {_tell_data(event)}".rstrip()
+
+
+def _tell_data(event: Event) -> str:
+    """Return what is short enough to be read; all of it is in the data formats."""
+    told = ((key, value) for key, value in event.data.items() if value and isinstance(value, (str, int, float)))
+    return "" if event.kind in _REPEATED else ", ".join(f"{key}: {value}" for key, value in told)

@@ -56,6 +56,15 @@ def wrap(label: str, text: str) -> Iterator[str]:
     )  # fmt: skip
 
 
+def wrap_event(at: str, kind: str, told: str) -> Iterator[str]:
+    """Yield an event, its data folded beside it."""
+    head = f"  {at}  {kind:<12} "
+    yield from textwrap.wrap(
+        f"{head}{told}", WIDTH, subsequent_indent=" " * len(head), break_long_words=False, break_on_hyphens=False,
+        drop_whitespace=True,
+    )  # fmt: skip
+
+
 def tell_outcome(outcome: Outcome) -> Iterator[str]:
     """Yield how a run stands; where the VM is comes right behind the state."""
     run = outcome.run

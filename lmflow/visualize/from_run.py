@@ -67,7 +67,7 @@ def make_run_picture(
 
 @dataclasses.dataclass
 class _Times:
-    """When an atom was last begun, how long it took then, how often it was begun.
+    """When an atom was last begun, how long that took (not its revert), how often it was begun.
 
     TaskFlow reports no new beginning when an atom is executed again after a crash; the take-over is one.
     """
@@ -87,8 +87,8 @@ def _measure(events: Iterable[Event]) -> Mapping[str, _Times]:
         if event.kind != "atom":
             continue
         mine = times.setdefault(str(event.data.get("atom", "")), _Times())
-        if event.data.get("state") in ("RUNNING", "REVERTING"):
-            mine.begun, mine.attempts = event.at, mine.attempts + (event.data["state"] == "RUNNING")
+        if event.data.get("state") == "RUNNING":
+            mine.begun, mine.attempts = event.at, mine.attempts + 1
         elif mine.begun is not None:
             mine.seconds, mine.begun = max(event.at - mine.begun, 0.0), None
     return times

@@ -132,18 +132,18 @@ def _draw_row(picture: Picture, row: Sequence[Node], signs: _Signs) -> Iterator[
         yield from _draw_parallel(row, signs)
     for node in row:
         if len(row) > 1 and node.error_code:
-            yield f"      {clean(node.label)}: {_WORDS.get(node.state, node.state)} {clean(node.error_code)}"
+            yield f"      {clean(node.label)}: {_tell_state(node)} {clean(node.error_code)}"
         if node.note:
             yield f"      {clean(node.label)} {clean(node.note)}"
 
 
 def _draw_single(picture: Picture, node: Node, signs: _Signs) -> str:
-    told = f"  {signs.marks.get(node.state, '?')} {clean(node.label)}"
+    told = f"  {_mark(node, signs)} {clean(node.label)}"
     if node.progress is not None:
         filled = round(min(max(node.progress, 0.0), 1.0) * 16)
         told += f"  {signs.full * filled}{signs.empty * (16 - filled)} {node.progress * 100:.0f} %"
     if node.state not in ("", "SUCCESS", "PENDING"):
-        told += f"  {_WORDS.get(node.state, node.state)}"
+        told += f"  {_tell_state(node)}"
     if node.id in picture.frontier:
         told += ", interrupted here"
     if node.error_code:
@@ -158,7 +158,7 @@ def _draw_parallel(row: Sequence[Node], signs: _Signs) -> Iterator[str]:
     cells = []
     for node in row:
         seconds = _tell_seconds(node)
-        cells.append(f"{signs.marks.get(node.state, '?')} {clean(node.label)}" + (f" {seconds}" if seconds else ""))
+        cells.append(f"{_mark(node, signs)} {clean(node.label)}" + (f" {seconds}" if seconds else ""))
     bar = signs.beside
     width = max(_measure(cell) for cell in cells)
     fitting = max(1, (WIDTH - 2) // (width + len(bar) + 2))
@@ -166,12 +166,26 @@ def _draw_parallel(row: Sequence[Node], signs: _Signs) -> Iterator[str]:
         yield "  " + " ".join(f"{bar} {_pad(cell, width)}" for cell in cells[start : start + fitting])
 
 
+def _judge(node: Node) -> str:
+    """Return the state that is shown: what failed is more worth knowing than that it was undone."""
+    return "FAILURE" if node.error_code and node.state in ("REVERTING", "REVERTED") else node.state
+
+
+def _mark(node: Node, signs: _Signs) -> str:
+    return signs.marks.get(_judge(node), "?")
+
+
+def _tell_state(node: Node) -> str:
+    word = _WORDS.get(node.state, node.state)
+    return word if _judge(node) == node.state else f"{_WORDS[_judge(node)]}, {word}"
+
+
 def _tell_seconds(node: Node) -> str:
     return "" if node.seconds is None else f"{node.seconds:.1f} s"
 
 
 def _make_legend(nodes: Sequence[Node], signs: _Signs) -> str:
-    present = dict.fromkeys(node.state for node in nodes if node.state)
+    present = dict.fromkeys(_judge(node) for node in nodes if node.state)
     return "  " + "   ".join(f"{signs.marks.get(state, '?')} {_WORDS.get(state, state)}" for state in present)
 
 
