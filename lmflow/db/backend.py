@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from taskflow.persistence import models as tf_models
 from taskflow.persistence.backends import impl_sqlalchemy
 from taskflow.persistence.backends.sqlalchemy import tables as tf_tables
 
+from lmflow.db import records
 from lmflow.db.fence import Fence
 from lmflow.db.transactions import Transactor
 from lmflow.exceptions import UnreachableError
@@ -116,6 +118,22 @@ class FencedConnection(impl_sqlalchemy.Connection):
             return self._transactor.write(work, self._fence)
         except (sa_exc.SQLAlchemyError, UnreachableError) as error:
             raise tf_exceptions.StorageFailure(f"Failed {what}: {error}", cause=error) from error
+
+
+def make_logbook(run_uuid: str, flows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> tf_models.LogBook:
+    """Make a run's logbook from (name, factory, kwargs) of each flow, so that TaskFlow can build the flow again.
+
+    TypeError or ValueError for kwargs that are not strict JSON: they would come back as something else.
+    """
+    book = tf_models.LogBook(f"lmflow {run_uuid}", uuid=str(uuid.uuid4()))
+    book.meta = {"run_uuid": run_uuid}
+    for name, factory, kwargs in flows:
+        records.to_text(dict(kwargs))
+        detail = tf_models.FlowDetail(name, uuid=str(uuid.uuid4()))
+        # TaskFlow splits the factory's name at its last dot and knows no colon.
+        detail.meta = {"factory": {"name": factory.replace(":", "."), "args": [], "kwargs": dict(kwargs)}}
+        book.add(detail)
+    return book
 
 
 def insert_logbook(conn: sa.Connection, book: tf_models.LogBook) -> None:

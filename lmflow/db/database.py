@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
-from taskflow.persistence import models as tf_models
 
-from lmflow.db import backend, migrations, transactions
+from lmflow.db import migrations, transactions
 from lmflow.db.attempts import AttemptStore
 from lmflow.db.control import ControlStore
 from lmflow.db.engine import open_engine
@@ -20,6 +19,11 @@ from lmflow.db.fence import Fence
 from lmflow.db.leases import LeaseStore
 from lmflow.db.runs import FlowSpec, RequestExists, RunStore
 from lmflow.models import Run
+
+if TYPE_CHECKING:
+    from taskflow.persistence import models as tf_models
+
+    from lmflow.db.backend import FencedBackend
 
 __all__ = ["AtomRow", "Database", "Fence", "FlowSpec", "RequestExists"]
 
@@ -73,25 +77,31 @@ class Database:
         engine.dispose()
         return before or "", migrations.REVISIONS[-1]
 
-    def taskflow_backend(self, run_uuid: str, fence: Fence) -> backend.FencedBackend:
+    def taskflow_backend(self, run_uuid: str, fence: Fence) -> FencedBackend:
         """Return TaskFlow's backend for one run; each of its write transactions proves the fence first."""
+        from lmflow.db import backend  # noqa: PLC0415 - TaskFlow is slow to import, and no use to most commands
+
         if fence.run_uuid != run_uuid:
             raise ValueError(f"the fence is of run {fence.run_uuid}, not of {run_uuid}")
         return backend.FencedBackend(self._transactor, fence)
 
     def load_flow(self, run: Run, which: str) -> tf_models.FlowDetail:
         """Return the flow detail ``move`` or ``settle`` with its atoms; LookupError when the run has none."""
-        flow_uuid = {"move": run.move_uuid, "settle": run.settle_uuid}[which]
-        detail = self._transactor.read(lambda conn: backend.find_flow_detail(conn, flow_uuid))
+        detail = self._find_flow(run, which)
         if detail is None:
             raise LookupError(f"run {run.uuid} has no {which} flow")
         return detail
 
     def atoms(self, run: Run, which: str) -> tuple[AtomRow, ...]:
         """Return the atoms of ``move`` or ``settle`` that TaskFlow has stored, by name; none before it began."""
+        atoms = self._find_flow(run, which) or ()
+        return tuple(sorted((_make_row(atom) for atom in atoms), key=lambda row: row.name))
+
+    def _find_flow(self, run: Run, which: str) -> tf_models.FlowDetail | None:
+        from lmflow.db import backend  # noqa: PLC0415 - as above
+
         flow_uuid = {"move": run.move_uuid, "settle": run.settle_uuid}[which]
-        detail = self._transactor.read(lambda conn: backend.find_flow_detail(conn, flow_uuid))
-        return tuple(sorted((_make_row(atom) for atom in detail or ()), key=lambda row: row.name))
+        return self._transactor.read(lambda conn: backend.find_flow_detail(conn, flow_uuid))
 
     def close(self) -> None:
         """Close all connections."""

@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from taskflow.persistence import models as tf_models
 
-from lmflow.db import backend, records, schema
+from lmflow.db import records, schema
 from lmflow.db.clock import Now
 from lmflow.db.fence import Fence
 from lmflow.db.leases import locked_by
@@ -61,14 +60,17 @@ class RunStore:
         RequestExists when the request id is known, LockedError (with the first run's UUID) when another active
         run holds the VM.
         """
+        from lmflow.db import backend  # noqa: PLC0415 - TaskFlow is slow to import, and no use to those who only read
+
         run_uuid = str(uuid.uuid4())
-        book = _make_book(run_uuid, flows)
+        book = backend.make_logbook(run_uuid, [(flow.name, flow.factory, flow.kwargs) for flow in flows])
+        flow_uuids = {detail.name: detail.uuid for detail in book}
         values = _make_values(run_uuid, request, kind) | {
             "state": RunState.RUNNING.value,
             "phase": flows[0].name if flows else "",
             "active_key": _active_key(request.pool_uuid, request.vm_uuid),
             "logbook_uuid": book.uuid,
-            **{f"{name}_uuid": _flow_uuid(book, name) for name in ("move", "settle")},
+            **{f"{name}_uuid": flow_uuids.get(name, "") for name in ("move", "settle")},
         }
         event = records.EventAppender(run_uuid, "created", {"kind": kind, "request": request.to_json()})
 
@@ -168,24 +170,6 @@ class RunStore:
 
 def _active_key(pool_uuid: str, vm_uuid: str) -> str:
     return f"{pool_uuid}/{vm_uuid}"
-
-
-def _make_book(run_uuid: str, flows: Sequence[FlowSpec]) -> tf_models.LogBook:
-    """Make the logbook with a detail for each flow, from which TaskFlow can build its engine."""
-    book = tf_models.LogBook(f"lmflow {run_uuid}", uuid=str(uuid.uuid4()))
-    book.meta = {"run_uuid": run_uuid}
-    for flow in flows:
-        detail = tf_models.FlowDetail(flow.name, uuid=str(uuid.uuid4()))
-        # TaskFlow splits the name at its last dot and knows no colon
-        factory = {"name": flow.factory.replace(":", "."), "args": [], "kwargs": dict(flow.kwargs)}
-        detail.meta = {"factory": factory}
-        book.add(detail)
-    records.to_text([detail.meta for detail in book])  # refuse what would come back as something else
-    return book
-
-
-def _flow_uuid(book: tf_models.LogBook, name: str) -> str:
-    return next((detail.uuid for detail in book if detail.name == name), "")
 
 
 def _make_values(run_uuid: str, request: MoveRequest, kind: str) -> dict[str, Any]:

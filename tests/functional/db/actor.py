@@ -10,7 +10,7 @@ from typing import Any
 from lmflow.db.database import Database, Fence, RequestExists
 from lmflow.db.owner import current_owner
 from lmflow.exceptions import LockedError
-from tests.functional.db.conftest import FLOWS, make_request
+from tests.functional.db.requests import FLOWS, make_request
 
 
 def _open(url: str) -> dict[str, Any]:

@@ -8,16 +8,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from lmflow.db.database import Database, Fence, FlowSpec
+from lmflow.db.database import Database, Fence
 from lmflow.db.owner import current_owner
-from lmflow.models import MoveRequest, Run
-from tests.functional.db import sample_flow
+from lmflow.models import Run
+from tests.functional.db.requests import FLOWS, make_request
 
 KINDS = ["sqlite", "postgresql"] if os.environ.get("LMFLOW_TEST_POSTGRESQL") else ["sqlite"]
-FLOWS = (
-    FlowSpec("move", sample_flow.FACTORY, {"version": 1}),
-    FlowSpec("settle", sample_flow.FACTORY, {"version": 1}),
-)
 
 
 @pytest.fixture(params=KINDS)
@@ -42,22 +38,6 @@ def database(url: str) -> Iterator[Database]:
     database = Database.open(url)
     yield database
     database.close()
-
-
-def make_request(name: str = "web-01", request_id: str = "") -> MoveRequest:
-    """A request for the VM of that name."""
-    return MoveRequest(
-        request_id=request_id or str(uuid.uuid4()),
-        pool_profile="lab",
-        pool_uuid="9b3f6dd3-9ae8-4c2c-bd94-d1fdd8ab8ce2",
-        vm_uuid=str(uuid.uuid5(uuid.NAMESPACE_DNS, name)),
-        vm_name=name,
-        source_uuid="11111111-0000-0000-0000-000000000001",
-        source_name="xcp-a",
-        destination_uuid="11111111-0000-0000-0000-000000000002",
-        destination_name="xcp-b",
-        reason="maintenance of ‘xcp-a’",
-    )
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from taskflow import task
 from taskflow.patterns import linear_flow
 
 PROBES: dict[str, Callable[[], None]] = {}
-FACTORY = f"{__name__}:make_flow"
 
 
 class Step(task.Task):

@@ -14,7 +14,7 @@ from lmflow.db.engine import open_engine
 from lmflow.db.owner import current_owner
 from lmflow.exceptions import UnreachableError
 from lmflow.models import Run, RunState
-from tests.functional.db.conftest import FLOWS, make_request
+from tests.functional.db.requests import FLOWS, make_request
 
 Create = Callable[..., tuple[Run, Fence]]
 

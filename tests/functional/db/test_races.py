@@ -20,6 +20,8 @@ class Actor:
     def __init__(self, *words: str) -> None:
         command = [sys.executable, "-W", "error", "-m", "tests.functional.db.actor", *words]
         self.process = subprocess.Popen(command, stdin=-1, stdout=-1, text=True)
+
+    def wait_ready(self) -> None:
         assert self._line() == "ready\n"
 
     def go(self) -> None:
@@ -54,6 +56,8 @@ def start() -> Iterator[Callable[..., Actor]]:
 
 
 def _race(actors: list[Actor]) -> list[dict[str, Any]]:
+    for actor in actors:
+        actor.wait_ready()
     for actor in actors:
         actor.go()
     return [actor.result() for actor in actors]
@@ -96,6 +100,7 @@ def test_a_killed_owner_is_followed_at_once(
 ) -> None:
     run, _fence = create(lease_seconds=0)
     owner = start(url, "acquire", run.uuid, "3600")
+    owner.wait_ready()
     owner.go()
     assert owner.result()["token"] == 2
     lease = database.leases.get(run.uuid)
