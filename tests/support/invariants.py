@@ -21,11 +21,13 @@ class Invariants:
 
     ``open_runs``: a run may be left running or suspended, with what it holds in the pool.
     ``lost``: names of VMs that the injected fault itself ends (they run nowhere); a success is still a lie.
+    ``unmarked_tasks``: the pool ignored our mark and the reply was lost, so nobody can tell that task for ours.
     ``foreign_migrations``: ``pool_migrate`` calls with effect that the test itself made, by VM name.
     """
 
     scene: Scene
     open_runs: bool = False
+    unmarked_tasks: bool = False
     lost: set[str] = dataclasses.field(default_factory=set)
     foreign_migrations: Counter[str] = dataclasses.field(default_factory=Counter)
 
@@ -44,7 +46,7 @@ class Invariants:
         yield from self._find_repeated(pool, state, runs)
         yield from self._find_misplaced(pool, state, runs)
         if not self.open_runs and not any(r["state"] in NEEDS_A_PERSON for r in runs):
-            yield from _find_leftovers(pool, state)
+            yield from self._find_leftovers(pool, state)
 
     def _find_repeated(self, pool: SimulatedPool, state: Any, runs: list[dict[str, Any]]) -> Iterator[str]:
         """(a) at most one pool_migrate took effect per migration."""
@@ -73,6 +75,24 @@ class Invariants:
             if last and last["state"] in ("refused", "failed") and where == [last["destination"]] != [last["source"]]:
                 yield f"b: run {last['run']} says {last['state']}, {name} runs on the destination"
 
+    def _find_leftovers(self, pool: SimulatedPool, state: Any) -> Iterator[str]:
+        """(d) nothing temporary of ours remains: no session, no finished task record, no PBD plugged for nothing."""
+        for session in pool.records("session", state).values():
+            if session.get("originator", "").startswith("lmflow"):
+                yield f"d: a session of {session['originator']} is left in {pool.name}"
+        for task in pool.records("task", state).values():
+            marked = "http:lmflow-attempt" in task["other_config"]
+            ours = marked or (task["name_label"] == "Async.VM.pool_migrate" and not self.unmarked_tasks)
+            if ours and task["status"] != "pending":
+                yield f"d: the finished task {task['name_label']} ({task['status']}) is left in {pool.name}"
+        residents = {r["resident_on"] for r in pool.records("VM", state).values() if not r["is_control_domain"]}
+        before = {r["uuid"]: r["currently_attached"] for r in pool.records("PBD", pool.first).values()}
+        for pbd in pool.records("PBD", state).values():
+            if before.get(pbd["uuid"]) and not pbd["currently_attached"]:
+                yield f"c: PBD {pbd['uuid']} was plugged and is not any more"
+            if not before.get(pbd["uuid"]) and pbd["currently_attached"] and pbd["host"] not in residents:
+                yield f"d: PBD {pbd['uuid']} was plugged by us on a host where no VM needs it"
+
     def _find_unsettled(self, runs: list[dict[str, Any]]) -> Iterator[str]:
         """(e) a run has ended, or names what a person must decide."""
         allowed = (*SETTLED, "unknown") + (("running", "suspended") if self.open_runs else ())
@@ -91,24 +111,6 @@ class Invariants:
             for secret in secrets:
                 if secret and secret in content:
                     yield f"f: a secret stands in {path.relative_to(self.scene.directory)}"
-
-
-def _find_leftovers(pool: SimulatedPool, state: Any) -> Iterator[str]:
-    """(d) nothing temporary of ours remains: no session, no finished task record, no PBD plugged for nothing."""
-    for session in pool.records("session", state).values():
-        if session.get("originator", "").startswith("lmflow"):
-            yield f"d: a session of {session['originator']} is left in {pool.name}"
-    for task in pool.records("task", state).values():
-        ours = "http:lmflow-attempt" in task["other_config"] or task["name_label"] == "Async.VM.pool_migrate"
-        if ours and task["status"] != "pending":
-            yield f"d: the finished task {task['name_label']} ({task['status']}) is left in {pool.name}"
-    residents = {r["resident_on"] for r in pool.records("VM", state).values() if not r["is_control_domain"]}
-    before = {r["uuid"]: r["currently_attached"] for r in pool.records("PBD", pool.first).values()}
-    for pbd in pool.records("PBD", state).values():
-        if before.get(pbd["uuid"]) and not pbd["currently_attached"]:
-            yield f"c: PBD {pbd['uuid']} was plugged and is not any more"
-        if not before.get(pbd["uuid"]) and pbd["currently_attached"] and pbd["host"] not in residents:
-            yield f"d: PBD {pbd['uuid']} was plugged by us on a host where no VM needs it"
 
 
 def _written_by_lmflow(scene: Scene) -> Iterator[Path]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +138,13 @@ class Scene:
             raise AssertionError(f"lmflow {' '.join(args)} took too long: {self.read_output(child)}") from None
         return subprocess.CompletedProcess(child.args, child.returncode, *self.read_output(child))
 
+    def wait_until(self, holds: Callable[[], bool], *, seconds: float = 30.0) -> None:
+        """Look until the pool, the database or an output shows what the test waits for; fail when it does not come."""
+        limit = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < limit, "what the test waits for did not come"
+            time.sleep(0.02)
+
     def rows(self, *args: str) -> Any:
         """Run the command with ``-f json`` and return its data; its exit code is the caller's to judge elsewhere."""
         done = self.run(*args, "-f", "json")
@@ -142,8 +152,12 @@ class Scene:
         return json.loads(done.stdout)
 
     def runs(self) -> list[dict[str, Any]]:
-        """Return all runs of the database; none while there is no database."""
-        return list(self.rows("run", "list", "--all")) if self.database_file.exists() else []
+        """Return all runs, newest first, straight from the database: a judge does not ask the judged."""
+        if not self.database_file.exists():
+            return []
+        with contextlib.closing(sqlite3.connect(self.database_file, timeout=30)) as database:
+            rows = database.execute("SELECT uuid, state, request FROM lmflow_runs ORDER BY created_at DESC").fetchall()
+        return [_make_run(*row) for row in rows]
 
     def close(self) -> None:
         """End what still runs, each by its own pid."""
@@ -153,6 +167,12 @@ class Scene:
             child.wait()
         for pool in self.pools:
             pool.stop()
+
+
+def _make_run(uuid: str, state: str, request: str) -> dict[str, Any]:
+    told = json.loads(request)
+    names = {"vm": "vm_name", "source": "source_name", "destination": "destination_name", "request_id": "request_id"}
+    return {"run": uuid, "state": state, **{key: told[name] for key, name in names.items()}}
 
 
 def _describe(profile: PoolProfile, pool: SimulatedPool, overrides: Mapping[str, Any]) -> list[str]:
