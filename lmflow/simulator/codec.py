@@ -5,9 +5,10 @@ Integers are bare text, only ``Int32`` has a tag; void is the empty string. Sour
 
 from __future__ import annotations
 
+import re
 import xml.parsers.expat
 import xmlrpc.client
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lmflow.simulator.values import DateTime, Int32, Value
@@ -22,9 +23,12 @@ class MalformedCall(ValueError):  # noqa: N818 - what the client sent, not what 
     """The body is no XML-RPC call."""
 
 
+_SPECIAL = re.compile("[" + "".join(re.escape(chr(code)) for code in _ESCAPES) + "]")
+
+
 def escape(text: str) -> str:
     """Escape text for XML; control characters are dropped."""
-    return text.translate(_ESCAPES)
+    return text.translate(_ESCAPES) if _SPECIAL.search(text) else text
 
 
 def _write_dict(value: dict[str, Value], out: list[str]) -> None:
@@ -36,38 +40,34 @@ def _write_dict(value: dict[str, Value], out: list[str]) -> None:
     out.append("</struct></value>")
 
 
-def _write_list(value: list[Value], out: list[str]) -> None:
+def _write_list(value: Iterable[Value], out: list[str]) -> None:
     out.append("<value><array><data>")
     for item in value:
         _write(item, out)
     out.append("</data></array></value>")
 
 
-_SCALARS: tuple[tuple[type, Callable[[Any], str]], ...] = (
-    (DateTime, lambda value: f"<value><dateTime.iso8601>{value}</dateTime.iso8601></value>"),
-    (str, lambda value: f"<value>{escape(value)}</value>"),
-    (bool, lambda value: f"<value><boolean>{int(value)}</boolean></value>"),
-    (Int32, lambda value: f"<value><i4>{int(value)}</i4></value>"),
-    (int, lambda value: f"<value>{value}</value>"),
-    (float, lambda value: f"<value><double>{value:.16g}</double></value>"),
-)
+_WRITERS: dict[type, Callable[[Any, list[str]], None]] = {
+    str: lambda value, out: out.append(f"<value>{escape(value)}</value>"),
+    bool: lambda value, out: out.append(f"<value><boolean>{int(value)}</boolean></value>"),
+    int: lambda value, out: out.append(f"<value>{value}</value>"),
+    Int32: lambda value, out: out.append(f"<value><i4>{int(value)}</i4></value>"),
+    float: lambda value, out: out.append(f"<value><double>{value:.16g}</double></value>"),
+    DateTime: lambda value, out: out.append(f"<value><dateTime.iso8601>{value}</dateTime.iso8601></value>"),
+    type(None): lambda _value, out: out.append("<value></value>"),
+    dict: _write_dict,
+    list: _write_list,
+    tuple: _write_list,
+    set: _write_list,
+    frozenset: _write_list,
+}
 
 
 def _write(value: Value, out: list[str]) -> None:
-    if value is None:
-        out.append("<value></value>")
-        return
-    if isinstance(value, dict):
-        _write_dict(value, out)
-        return
-    if isinstance(value, list | tuple | set | frozenset):
-        _write_list(list(value), out)
-        return
-    for kind, write in _SCALARS:
-        if isinstance(value, kind):
-            out.append(write(value))
-            return
-    raise TypeError(f"XAPI has no {type(value).__name__}")
+    writer = _WRITERS.get(type(value))
+    if writer is None:
+        raise TypeError(f"XAPI has no {type(value).__name__}")
+    writer(value, out)
 
 
 def encode_value(value: Value) -> str:

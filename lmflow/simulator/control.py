@@ -8,6 +8,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +32,9 @@ class Controlled(Protocol):
     @property
     def real_domains(self) -> Callable[[], dict[str, list[str]]]:
         """What tells where domains really run."""
+
+    def busy(self) -> AbstractContextManager[None]:
+        """Count a request as under way."""
 
     def dump(self) -> dict[str, Any]:
         """Give what is persistent."""
@@ -133,6 +137,10 @@ class _Handler(BaseHTTPRequestHandler):
         if route is None:
             self._reply(404, {"error": f"no {method} {self.path}"})
             return
+        with self.pool.busy():
+            self._run(route, raw)
+
+    def _run(self, route: Callable[[Any, dict[str, Any]], Any], raw: bytes) -> None:
         try:
             self._reply(200, route(self.pool, json.loads(raw) if raw.strip() else {}))
         except (ValueError, KeyError, TypeError, OSError) as problem:

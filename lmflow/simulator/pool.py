@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -47,7 +48,9 @@ class SimulatedPool(Kernel):
         super().__init__(options or Options(), schema or Schema.load())
         self.certificates = tls.Certificates({}, {})
         self.control = ControlChannel(self)
-        self.last_request = time.monotonic()
+        self._activity = threading.Lock()
+        self._under_way = 0
+        self._last_request = time.monotonic()
         self._wire = Wire(self)
         for name, factory in PARTS.items():
             self.parts[name] = factory(self)
@@ -105,12 +108,27 @@ class SimulatedPool(Kernel):
             return tls.use_ca(addresses)
         return tls.make_self_signed(addresses) if options.https else tls.Certificates({}, {})
 
-    def _answer(self, request: HttpRequest) -> HttpReply:
-        self.last_request = time.monotonic()
+    @property
+    def idle_seconds(self) -> float:
+        """How long nobody has asked anything, in real seconds; 0 while a call is under way."""
+        with self._activity:
+            return 0.0 if self._under_way else time.monotonic() - self._last_request
+
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """Count a request as under way."""
+        with self._activity:
+            self._under_way += 1
         try:
-            return self._wire.answer(request)
+            yield
         finally:
-            self.last_request = time.monotonic()
+            with self._activity:
+                self._under_way -= 1
+                self._last_request = time.monotonic()
+
+    def _answer(self, request: HttpRequest) -> HttpReply:
+        with self.busy():
+            return self._wire.answer(request)
 
     def _collect(self) -> None:
         pause = max(_SHORTEST_COLLECT_SECONDS, self.clock.real(_COLLECT_SECONDS))

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -76,8 +75,7 @@ def _serve(pool: SimulatedPool, options: argparse.Namespace) -> None:
         _write_atomically(Path(options.ready_file), {"pid": os.getpid(), **pool.describe()})
     print(f"simulated pool on {pool.sessions.coordinator_address()}:{pool.server.port}", file=sys.stderr)  # noqa: T201
     while not pool.stopped.wait(_LOOK_SECONDS):
-        idle = time.monotonic() - pool.last_request
-        if options.idle_exit and idle > options.idle_exit:
+        if options.idle_exit and pool.idle_seconds > options.idle_exit:
             return
 
 

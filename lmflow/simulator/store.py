@@ -175,6 +175,7 @@ class Store:
             self._by_uuid.pop((cls, row.values.get("uuid", "")), None)
             self._generation += 1
             self._deleted.append((self._generation, row.created, cls, ref))
+            del self._deleted[:-_LOG_LIMIT]
             for name, target in self._single_fields.get(cls, ()):
                 self._relink(target, ref, row.values[name], NULL)
             self.changed.notify_all()

@@ -92,7 +92,10 @@ class _Parser:
     def _term(self) -> Term:
         word = self._next()
         if word == "field":
-            name = self._next()[1:-1].replace("__", "_")
+            quoted = self._next()
+            if quoted[0] not in "\"'":
+                raise self._error()
+            name = quoted[1:-1].replace("__", "_")
             if name not in self._fields:
                 raise ApiFailure("INTERNAL_ERROR", "missing field", name, "")
             return lambda record: _text(record[name])

@@ -61,9 +61,7 @@ class Wire:
         if refusal is not None:
             return refusal
         body = self._perform(request, Call(request.host_ref, name, params, entry, self._task_headers(request)))
-        if any(fault.kind == "close_after" for fault in due):
-            entry.outcome = f"{entry.outcome}, reply lost"
-            raise ConnectionDrop
+        self._befall_after(due, entry)
         self._kernel.faults.pass_point(call_name, "reply_written")
         return HttpReply(200, body, "text/xml", CROSS_ORIGIN)
 
@@ -129,6 +127,13 @@ class Wire:
                 self._end_session(params)
         return None
 
+    @staticmethod
+    def _befall_after(due: list[Fault], entry: Entry) -> None:
+        """Lose the reply of a call that has had its effect."""
+        if any(fault.kind == "close_after" for fault in due):
+            entry.outcome = f"{entry.outcome}, reply lost"
+            raise ConnectionDrop
+
     def _end_session(self, params: list[Any]) -> None:
         """End the session of a call, so that this call and all later ones of it are refused."""
         sessions = self._kernel.sessions
@@ -151,7 +156,8 @@ class Wire:
         entry = self._kernel.audit.begin(self._host_name(request), name, masked, uuid)
         entry.effect = False
         self._kernel.faults.pass_point(name, "request_read")
-        refusal = self._befall_before(self._kernel.faults.take(name), request, entry, [session])
+        due = self._kernel.faults.take(name)
+        refusal = self._befall_before(due, request, entry, [session])
         if refusal is not None:
             return refusal
         if broken:
@@ -162,6 +168,7 @@ class Wire:
             return unauthorised()
         status, headers, body = self._kernel.witness(request.host_ref, session, request.body)
         entry.outcome = "ok" if status == 200 else f"http_{status}"
+        self._befall_after(due, entry)
         self._kernel.faults.pass_point(name, "reply_written")
         if status == 401:
             return unauthorised()

@@ -91,4 +91,5 @@ def test_the_official_sdk_logs_in_and_reads(wire: WireClient) -> None:
         assert refused.value.details == ["HANDLE_INVALID", "VM", "OpaqueRef:x"]
     finally:
         session.xenapi.session.logout()
+        session("close")()
     assert "sdk" not in {r["originator"] for r in wire.pool.store.view()["session"].values()}
