@@ -27,6 +27,11 @@ def test_nothing_names_the_place_it_was_written_at(root: pathlib.Path, committed
     assert not {p: words for p, words in named.items() if words}
 
 
+def test_the_search_for_places_sees_each_of_them() -> None:
+    assert [_found(f"see {word}x") for word in UNSPEAKABLE] == [[word] for word in UNSPEAKABLE]
+    assert not _found("a network, a farm, a library, shared storage")
+
+
 def test_data_says_where_it_comes_from(committed: list[str]) -> None:
     data = (pathlib.PurePosixPath(p) for p in committed if p.startswith(("lmflow/", "tests/")))
     folders = {p.parent for p in data if p.suffix in DATA}
