@@ -59,8 +59,8 @@ waits_opts = [
 ]
 
 pool_group_help = (
-    "How to reach one pool. Write one such section for each pool, with its own name behind the colon. A run stores this "
-    "name and the pool's UUID; it is not resumed in another pool."
+    "How to reach one pool. Write one such section for each pool, with its own name behind the colon. A run stores "
+    "this name and the pool's UUID; it is not resumed in another pool."
 )
 pool_opts = [
     cfg.ListOpt(

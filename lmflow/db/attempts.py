@@ -33,6 +33,7 @@ class AttemptStore:
         disabled: Sequence[str],
     ) -> Attempt:
         """Commit the intent to submit; beginning the same attempt again returns it as it is."""
+        records.check_session_uuid(session_uuid)
         table = schema.attempts
 
         def work(conn: sa.Connection) -> Attempt:
@@ -72,7 +73,7 @@ class AttemptStore:
 
     def ended(self, fence: Fence, attempt_uuid: str, outcome: str) -> None:
         """Store how the attempt ended."""
-        self._update(fence, attempt_uuid, state="ended", outcome=outcome[:_OUTCOME_LENGTH])
+        self._update(fence, attempt_uuid, state="ended", outcome=records.mask(outcome)[:_OUTCOME_LENGTH])
 
     def latest(self, run_uuid: str) -> Attempt | None:
         """Return the attempt with the highest number, or None when nothing was ever to be sent."""

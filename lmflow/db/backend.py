@@ -138,7 +138,7 @@ def make_logbook(run_uuid: str, flows: Iterable[tuple[str, str, Mapping[str, Any
 
 def insert_logbook(conn: sa.Connection, book: tf_models.LogBook) -> None:
     """Insert a new logbook with all it holds, in the caller's transaction."""
-    conn.execute(sa.insert(TABLES.logbooks), book.to_dict())
+    conn.execute(sa.insert(TABLES.logbooks), _values(book))
     for flow_detail in book:
         _insert_flow(conn, flow_detail, book.uuid)
 
@@ -156,19 +156,24 @@ def find_flow_detail(conn: sa.Connection, flow_uuid: str) -> tf_models.FlowDetai
 
 def _update(conn: sa.Connection, statement: sa.Update, detail: Any) -> bool:
     """Write all values of a detail; False when its row is not there."""
-    values = detail.to_dict()
+    values = _values(detail)
     return conn.execute(statement, {**values, "key": values.pop("uuid")}).rowcount == 1
 
 
+def _values(detail: Any) -> dict[str, Any]:
+    """Return a detail's columns; failures carry the words of errors that may hold a reference of XAPI."""
+    return {name: records.mask_all(value) for name, value in detail.to_dict().items()}
+
+
 def _insert_flow(conn: sa.Connection, flow_detail: tf_models.FlowDetail, book_uuid: str) -> None:
-    conn.execute(sa.insert(TABLES.flowdetails), {**flow_detail.to_dict(), "parent_uuid": book_uuid})
+    conn.execute(sa.insert(TABLES.flowdetails), {**_values(flow_detail), "parent_uuid": book_uuid})
     for atom_detail in flow_detail:
         _insert_atom(conn, atom_detail, flow_detail.uuid)
 
 
 def _insert_atom(conn: sa.Connection, atom_detail: tf_models.AtomDetail, flow_uuid: str) -> None:
     kind = tf_models.atom_detail_type(atom_detail)
-    conn.execute(sa.insert(TABLES.atomdetails), {**atom_detail.to_dict(), "parent_uuid": flow_uuid, "atom_type": kind})
+    conn.execute(sa.insert(TABLES.atomdetails), {**_values(atom_detail), "parent_uuid": flow_uuid, "atom_type": kind})
 
 
 def _write_atoms(conn: sa.Connection, flow_detail: tf_models.FlowDetail) -> tf_models.FlowDetail:
@@ -178,7 +183,7 @@ def _write_atoms(conn: sa.Connection, flow_detail: tf_models.FlowDetail) -> tf_m
         before = stored.pop(atom.uuid, None)
         if before is None:
             _insert_atom(conn, atom, flow_detail.uuid)
-        elif before.to_dict() != atom.to_dict():
+        elif before.to_dict() != _values(atom):
             _update(conn, _UPDATE_ATOM, atom)
     if not stored:
         return flow_detail

@@ -104,7 +104,8 @@ class Database:
         return self._transactor.read(lambda conn: backend.find_flow_detail(conn, flow_uuid))
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections and end all waiting for the database."""
+        self._transactor.close()
         self._engine.dispose()
 
 

@@ -66,6 +66,7 @@ class LeaseStore:
 
         The fence carries the new token afterwards. LeaseLost when the old one was no longer ours.
         """
+        records.check_session_uuid(session_uuid)
         with fence.lock:
             old, new = fence.token, fence.token + 1
             table = schema.leases

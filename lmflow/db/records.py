@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +13,39 @@ from lmflow.db import schema
 from lmflow.db.clock import Now
 from lmflow.models import Attempt, Event, Lease, MoveRequest, Owner, Run, RunState
 
+_REFERENCE = re.compile(r"OpaqueRef:[0-9A-Za-z][0-9A-Za-z-]{7,}")
+
 
 def to_text(value: Any) -> str:
-    """Return strict JSON: NaN and foreign types are refused with ValueError or TypeError."""
-    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    """Return strict JSON without references; NaN and foreign types are refused with ValueError or TypeError."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return mask(text)
+
+
+def mask(text: str) -> str:
+    """Return the text with XAPI's references blotted out.
+
+    XAPI repeats the session's reference in some errors, and whoever holds it is logged in. Other rooms keep it
+    out of what they say; here is the last door before the disk.
+    """
+    return _REFERENCE.sub("OpaqueRef:(masked)", text)
+
+
+def mask_all(value: Any) -> Any:
+    """Return a JSON value with every text in it masked; what needs no masking is returned as it is."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {mask_all(k): mask_all(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [mask_all(v) for v in value]
+    return value
+
+
+def check_session_uuid(text: str) -> None:
+    """Raise ValueError, without repeating it, for a reference where a session's UUID belongs."""
+    if text.startswith("OpaqueRef:"):
+        raise ValueError("a session is stored by its UUID; its reference is a secret")
 
 
 def make_run(row: sa.Row[Any]) -> Run:

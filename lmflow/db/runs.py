@@ -95,7 +95,7 @@ class RunStore:
         if not state.is_terminal:
             raise ValueError(f"a settled run cannot be {state}")
         run_uuid = str(uuid.uuid4())
-        values = _make_values(run_uuid, request, kind) | {"state": state.value, "summary": summary}
+        values = _make_values(run_uuid, request, kind) | {"state": state.value, "summary": records.mask(summary)}
         created = records.EventAppender(run_uuid, "created", {"kind": kind, "request": request.to_json()})
         ended = records.EventAppender(run_uuid, "state", {"state": state.value, "phase": "", "summary": summary})
 
@@ -142,7 +142,7 @@ class RunStore:
         if phase is not None:
             values["phase"] = phase
         if summary:
-            values["summary"] = summary
+            values["summary"] = records.mask(summary)
         data = {"state": state.value, "phase": phase, "summary": summary}
         event = records.EventAppender(fence.run_uuid, "state", data)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -40,15 +41,20 @@ class Transactor:
         engine: sa.Engine,
         *,
         outage_seconds: float = 120.0,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.engine = engine
         self._reader = engine.execution_options(lmflow_reading=True)
         self._outage_seconds = outage_seconds
-        self._sleep = sleep
+        self._closing = threading.Event()
+        self._sleep = sleep or self._closing.wait
         self._monotonic = monotonic
         self._down_since: float | None = None
+
+    def close(self) -> None:
+        """End all waiting: who waits for the database, such as a heartbeat's thread, gives up at once."""
+        self._closing.set()
 
     def read(self, work: Callable[[sa.Connection], T]) -> T:
         """Run work that only reads; UnreachableError after an outage of ``outage_seconds``."""
@@ -99,7 +105,7 @@ class Transactor:
         if self._down_since is None:
             self._down_since = now
         down = now - self._down_since
-        if down >= self._outage_seconds:
+        if down >= self._outage_seconds or self._closing.is_set():
             raise unreachable(self.engine, error, down) from error
 
 

@@ -11,9 +11,10 @@ import taskflow.engines
 from taskflow import exceptions as tf_exceptions
 from taskflow.persistence import models as tf_models
 
+from lmflow.db import backend, schema
 from lmflow.db.database import Database, Fence
 from lmflow.exceptions import LeaseLost
-from lmflow.models import Owner, Run
+from lmflow.models import Owner, Run, RunState
 from tests.functional.db.sample_flow import PROBES
 
 Create = Callable[..., tuple[Run, Fence]]
@@ -36,9 +37,9 @@ def executor() -> Iterator[concurrent.futures.Executor]:
 @pytest.fixture
 def load(database: Database, executor: concurrent.futures.Executor) -> Callable[[Run, Fence], Any]:
     def call(run: Run, fence: Fence) -> Any:
-        backend = database.taskflow_backend(run.uuid, fence)
+        fenced = database.taskflow_backend(run.uuid, fence)
         detail = database.load_flow(run, "move")
-        return taskflow.engines.load_from_detail(detail, backend=backend, engine="parallel", executor=executor)
+        return taskflow.engines.load_from_detail(detail, backend=fenced, engine="parallel", executor=executor)
 
     return call
 
@@ -91,6 +92,35 @@ def test_a_failed_flow_reverts_and_keeps_its_failure_in_one_short_line(
         load(run, fence).run()
     assert database.load_flow(run, "move").state == "REVERTED"
     assert [(a.name, a.state) for a in database.atoms(run, "move")] == [("one", "REVERTED"), ("two", "REVERTED")]
+
+
+def test_no_reference_of_the_pool_reaches_the_disk(database: Database, create: Create, load: Any, url: str) -> None:
+    session = "OpaqueRef:8d1fb23c-5b0a-4f0c-9f3e-1d2c3b4a5f60"
+
+    def fail() -> None:
+        raise RuntimeError(f"SESSION_INVALID ['{session}']", session)
+
+    PROBES["two"] = PROBES["revert one"] = fail
+    run, fence = create()
+    with pytest.raises(RuntimeError):
+        load(run, fence).run()
+    database.events.append(fence, "note", {"error": {"params": [session, "OpaqueRef:NULL"]}})
+    database.attempts.begin(fence, attempt_uuid="a", session_uuid="s", starts={}, disabled=[])
+    database.attempts.ended(fence, "a", f"lost {session}")
+    database.runs.set_state(fence, RunState.FAILED, summary=f"lost {session}")
+    for write in (
+        lambda: database.leases.store_session(fence, session),
+        lambda: database.attempts.begin(fence, attempt_uuid="b", session_uuid=session, starts={}, disabled=[]),
+    ):
+        with pytest.raises(ValueError, match="secret") as refused:
+            write()
+        assert session not in str(refused.value)
+    tables = [*backend.METADATA.sorted_tables, *schema.metadata.sorted_tables]
+    with database._engine.connect() as conn:
+        stored = "".join(str(conn.execute(table.select()).all()) for table in tables)
+    assert "OpaqueRef:(masked)" in stored
+    assert "OpaqueRef:NULL" in stored
+    assert "8d1fb23c" not in stored
 
 
 def test_a_failed_revert_is_shown(database: Database, create: Create, load: Any) -> None:
@@ -166,8 +196,8 @@ def test_a_void_fence_stops_every_writing_method(database: Database, create: Cre
 def test_reading_needs_no_fence(database: Database, create: Create, load: Any) -> None:
     run, fence = create()
     load(run, fence).run()
-    backend = database.taskflow_backend(run.uuid, Fence(run.uuid, 999))
-    with contextlib.closing(backend.get_connection()) as connection:
+    fenced = database.taskflow_backend(run.uuid, Fence(run.uuid, 999))
+    with contextlib.closing(fenced.get_connection()) as connection:
         assert connection.get_logbook(run.logbook_uuid).uuid == run.logbook_uuid
         assert len(list(connection.get_flows_for_book(run.logbook_uuid))) == 2
         atoms = list(connection.get_atoms_for_flow(run.move_uuid))

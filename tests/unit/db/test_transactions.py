@@ -3,6 +3,7 @@
 import random
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,6 +112,23 @@ def test_pauses_grow_and_differ_between_processes(engine: sa.Engine, home: Path,
     assert clock.pauses[0] < 0.1
     assert 1.0 <= max(clock.pauses) <= 3.0
     assert len({round(pause, 6) for pause in clock.pauses[-5:]}) == 5
+
+
+def test_closing_ends_all_waiting(engine: sa.Engine, home: Path) -> None:
+    _take_away(engine, home)
+    transactor = Transactor(engine, outage_seconds=3600)
+    waiting: list[UnreachableError] = []
+
+    def wait() -> None:
+        with pytest.raises(UnreachableError) as lost:
+            transactor.write(_insert)
+        waiting.append(lost.value)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    transactor.close()
+    thread.join()
+    assert len(waiting) == 1
 
 
 def test_bad_data_is_raised_at_once(engine: sa.Engine, clock: Clock) -> None:
