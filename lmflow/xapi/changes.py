@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmflow.exceptions import UnreachableError, XapiFailureError
 from lmflow.models import StartedTask
 from lmflow.xapi.connection import Connection
 from lmflow.xapi.records import make_ref_digits
@@ -33,8 +32,5 @@ def unplug_pbd(conn: Connection, *, pbd_uuid: str, attempt_id: str) -> StartedTa
 def _start(conn: Connection, method: str, *args: Any, attempt_id: str) -> StartedTask:
     """Send the call; whatever becomes of reading the task's UUID, that it was accepted is not lost."""
     task_ref = conn.start(method, *args, attempt_id=attempt_id)
-    try:
-        task_uuid = str(conn.read("task.get_uuid", task_ref))
-    except (UnreachableError, XapiFailureError):
-        task_uuid = ""
+    task_uuid = conn.find_uuid("task", task_ref) or ""
     return StartedTask(task_uuid=task_uuid, ref_digits=make_ref_digits(task_ref))

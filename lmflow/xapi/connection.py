@@ -78,7 +78,7 @@ class Connection:
         same read once more. A new login changes ``session_uuid`` and disarms.
         Raises UnreachableError when nobody answers, XapiFailureError (references replaced by UUIDs) on a failure.
         """
-        if not method.rpartition(".")[2].startswith(_READING):
+        if not method.rpartition(".")[2].startswith(_READING) and method != "event.from":
             raise ValueError(f"{method} is no reading call; it must not be repeated")
         with self._lock:
             self._require_open()
@@ -100,24 +100,29 @@ class Connection:
             raise make_unreachable(self.profile, error) from None
         except LostReplyError as error:
             said = f"{self.address}: {error.cause}"
-            raise UnreachableError(f"pool {self.profile.name} does not answer {method}: {said}", tried=[said]) from None
         except XenAPI.Failure as failure:
-            raise self._refusal(failure, method) from None
+            code = failure.details[0]
+            if code == SESSION_INVALID or code not in CURED_BY_LOGIN:
+                raise self._refusal(failure, method) from None
+            said = f"{self.address}: {code}"
+        raise UnreachableError(f"pool {self.profile.name} does not answer {method}: {said}", tried=[said])
 
     def name_failure(self, details: Sequence[str]) -> XapiError:
         """Return a failure in which each reference is replaced by a UUID, as far as the pool still knows it."""
         with self._lock:
-            return name_failure(details, self._find_uuid)
+            return name_failure(details, self.find_uuid)
+
+    def find_uuid(self, class_name: str, reference: str) -> str | None:
+        """Ask once for an object's UUID, without a new login; None when that does not work."""
+        with self._lock:
+            try:
+                return str(self._session.xenapi_request(f"{class_name}.get_uuid", (reference,)))
+            except (NotSentError, LostReplyError, XenAPI.Failure):
+                return None
 
     def _refusal(self, failure: XenAPI.Failure, method: str) -> XapiFailureError:
         error = self.name_failure(failure.details)
         return XapiFailureError(error.code, error.params, call=method)
-
-    def _find_uuid(self, class_name: str, reference: str) -> str | None:
-        try:
-            return str(self._session.xenapi_request(f"{class_name}.get_uuid", (reference,)))
-        except (NotSentError, LostReplyError, XenAPI.Failure):
-            return None
 
     # --- changing ------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 import XenAPI
 
@@ -13,6 +14,8 @@ from lmflow.xapi.sdk import LostReplyError, OneShotSession
 from lmflow.xapi.wire import CertificateError, NotSentError
 
 MAX_REDIRECTS = 4
+
+_log = logging.getLogger(__name__)
 _API_VERSION = "1.0"
 
 
@@ -33,6 +36,8 @@ def log_in(profile: PoolProfile, password: str, originator: str, *, first: str =
     Each address is asked once. Raises LoginError (wrong password at once; a certificate refused and nobody
     else letting us in) or UnreachableError.
     """
+    if profile.scheme == "https" and profile.tls.insecure:
+        _log.warning("pool %s: certificates are not checked (insecure)", profile.name)
     waiting = list(dict.fromkeys([*([first] if first else []), *profile.addresses]))
     asked: set[str] = set()
     tried: list[str] = []
@@ -82,6 +87,8 @@ def _log_in_at(profile: PoolProfile, address: str, password: str, originator: st
         session.login_with_password(profile.username, password, _API_VERSION, originator)
         session_uuid = session.xenapi_request("session.get_uuid", (session.handle,))
         pools = session.xenapi_request("pool.get_all", ())
+        if not pools:
+            raise LostReplyError("it names no pool")
         pool_uuid = session.xenapi_request("pool.get_uuid", (pools[0],))
         done = True
     finally:

@@ -13,7 +13,7 @@ from lmflow.exceptions import XapiFailureError
 from lmflow.models import PBD, PIF, SR, VBD, VDI, VIF, VM, Host, Network, Pool, Snapshot, XapiError
 from lmflow.xapi import records
 from lmflow.xapi.connection import Connection
-from lmflow.xapi.failures import GONE
+from lmflow.xapi.failures import CURED_BY_LOGIN, GONE
 
 _LISTED = 'field "is_a_template" = "false" and field "is_control_domain" = "false" and field "is_a_snapshot" = "false"'
 
@@ -142,7 +142,7 @@ def _read_hosts(conn: Connection) -> _PoolRead:
 
 
 def _read_disks(conn: Connection, vm_record: records.Record) -> _Disks:
-    vbd_records = [conn.read("VBD.get_record", ref) for ref in vm_record.get("VBDs", ())]
+    vbd_records = list(_read_each(conn, "VBD", vm_record.get("VBDs", ())).values())
     vdi_records = _read_each(conn, "VDI", (vbd["VDI"] for vbd in vbd_records))
     sr_records = _read_each(conn, "SR", (vdi["SR"] for vdi in vdi_records.values()))
     uuids = {ref: sr["uuid"] for ref, sr in sr_records.items()}
@@ -152,7 +152,7 @@ def _read_disks(conn: Connection, vm_record: records.Record) -> _Disks:
 
 
 def _read_cards(conn: Connection, vm_record: records.Record) -> _Cards:
-    vif_records = [conn.read("VIF.get_record", ref) for ref in vm_record.get("VIFs", ())]
+    vif_records = list(_read_each(conn, "VIF", vm_record.get("VIFs", ())).values())
     network_records = _read_each(conn, "network", (vif["network"] for vif in vif_records))
     uuids = {ref: network["uuid"] for ref, network in network_records.items()}
     vifs = tuple(records.make_vif(vif, uuids) for vif in vif_records)
@@ -176,18 +176,21 @@ def _read_pifs(conn: Connection, pool: _PoolRead, cards: _Cards, host_refs: list
 
 
 def _read_each(conn: Connection, class_name: str, references: Iterable[str]) -> dict[str, Any]:
-    """Read the records of these references, each once, the null reference left out."""
+    """Read the records of these references, each once; null ones, and objects that went away, are left out."""
     wanted = dict.fromkeys(ref for ref in references if not records.is_null(ref))
-    return {ref: conn.read(f"{class_name}.get_record", ref) for ref in wanted}
+    found = ((ref, _find_record(conn, class_name, ref)) for ref in wanted)
+    return {ref: record for ref, record in found if record is not None}
 
 
 def _find_guest_metrics(conn: Connection, vm_record: records.Record) -> Any:
-    """Return the record of the VM's guest metrics; None when it has none, or they went away meanwhile."""
+    """Return the record of the VM's guest metrics; None when it has none."""
     ref = vm_record.get("guest_metrics")
-    if records.is_null(ref):
-        return None
+    return None if records.is_null(ref) else _find_record(conn, "VM_guest_metrics", str(ref))
+
+
+def _find_record(conn: Connection, class_name: str, ref: str) -> Any:
     try:
-        return conn.read("VM_guest_metrics.get_record", ref)
+        return conn.read(f"{class_name}.get_record", ref)
     except XapiFailureError as failure:
         if failure.xapi_code in GONE:
             return None
@@ -198,5 +201,7 @@ def _check_boot(conn: Connection, vm_ref: str, host_ref: str) -> XapiError | Non
     try:
         conn.read("VM.assert_can_boot_here", vm_ref, host_ref)
     except XapiFailureError as failure:
+        if failure.xapi_code in CURED_BY_LOGIN:
+            raise  # that is about our session, not about this VM
         return XapiError(failure.xapi_code, failure.xapi_params)
     return None

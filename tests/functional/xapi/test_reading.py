@@ -51,6 +51,13 @@ def test_session_invalid_twice_is_xapis_failure(make_host: MakeHost, connect: Co
     assert host.count(LOGIN) == 2
 
 
+def test_emergency_that_stays_is_unreachable(make_host: MakeHost, connect: Connect) -> None:
+    host = make_host({READ: [failure("HOST_STILL_BOOTING")]})
+    with pytest.raises(UnreachableError, match="HOST_STILL_BOOTING"):
+        connect(host).read(READ, "OpaqueRef:vm")
+    assert (host.count(LOGIN), host.count(READ)) == (2, 2)
+
+
 def test_other_failures_do_not_log_in_again(make_host: MakeHost, connect: Connect) -> None:
     host = make_host({READ: [failure("UUID_INVALID", "VM", "x")]})
     with pytest.raises(XapiFailureError) as caught:

@@ -59,8 +59,9 @@ def test_unknown_authority(host: ScriptedHost, shown: tuple[ssl.SSLContext, str]
     assert host.requests == []
 
 
-def test_insecure_must_be_said(host: ScriptedHost) -> None:
+def test_insecure_must_be_said_and_is_shown(host: ScriptedHost, caplog: pytest.LogCaptureFixture) -> None:
     log_in(host, Tls(insecure=True)).close()
+    assert "certificates are not checked" in caplog.text
 
 
 def test_authority_from_file() -> None:
