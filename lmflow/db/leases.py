@@ -57,9 +57,13 @@ class LeaseStore:
             return self._transactor.write(work)
 
     def renew(self, fence: Fence) -> None:
-        """Put off the expiry by the lease's length; LeaseLost when the token is no longer ours."""
+        """Put off the expiry by the lease's length; LeaseLost when the token is no longer ours.
+
+        UnreachableError at once when the database is away: whoever beats will beat again, and has to know how
+        long the lease has not been renewed.
+        """
         statement = _ours(fence).values(expires_at=Now() + schema.leases.c.lease_seconds)
-        self._transactor.write(lambda conn: conn.execute(statement), fence)
+        self._transactor.write(lambda conn: conn.execute(statement), fence, patient=False)
 
     def store_session(self, fence: Fence, session_uuid: str) -> None:
         """Renew the lease under a new token and store the session's UUID, in one transaction.

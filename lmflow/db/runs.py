@@ -135,14 +135,13 @@ class RunStore:
     def set_state(self, fence: Fence, state: RunState, *, phase: str | None = None, summary: str = "") -> None:
         """Store how the run stands, with an event; a terminal state lets the VM go, any other holds it.
 
-        An empty summary keeps the last one. LockedError when a run that had ended is to go on (after a repair)
+        The summary replaces the last one. LockedError when a run that had ended is to go on (after a repair)
         and another run holds the VM by now.
         """
-        values: dict[str, Any] = {"state": state.value, "updated_at": Now()}
+        summary = records.mask(summary)
+        values: dict[str, Any] = {"state": state.value, "summary": summary, "updated_at": Now()}
         if phase is not None:
             values["phase"] = phase
-        if summary:
-            values["summary"] = records.mask(summary)
         data = {"state": state.value, "phase": phase, "summary": summary}
         event = records.EventAppender(fence.run_uuid, "state", data)
 

@@ -65,10 +65,11 @@ class Transactor:
 
         return self._outlast(once)
 
-    def write(self, work: Callable[[sa.Connection], T], fence: Fence | None = None) -> T:
+    def write(self, work: Callable[[sa.Connection], T], fence: Fence | None = None, *, patient: bool = True) -> T:
         """Run work in one write transaction behind the fence.
 
-        LeaseLost when the token is void, UnreachableError after an outage; integrity errors pass unchanged.
+        LeaseLost when the token is void, UnreachableError after an outage (at once when not ``patient``);
+        integrity errors pass unchanged.
         """
 
         def once() -> T:
@@ -77,15 +78,15 @@ class Transactor:
                     fences.check(conn, fence)
                 return work(conn)
 
-        return self._outlast(once)
+        return self._outlast(once, patient=patient)
 
-    def _outlast(self, once: Callable[[], T]) -> T:
+    def _outlast(self, once: Callable[[], T], *, patient: bool = True) -> T:
         delay = 0.05
         while True:
             try:
                 result = once()
             except (sa_exc.DBAPIError, sa_exc.TimeoutError) as error:
-                if not is_outage(error):
+                if not patient or not is_outage(error):
                     raise reworded(error, self.engine) from error
                 self._give_up_in_time(error)
                 # Several owners wait for the same database: without jitter they would all return at one moment.

@@ -3,6 +3,7 @@
 It is ready once it has imported everything, says so, and begins when a line arrives: so that several race.
 """
 
+import itertools
 import json
 import sys
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from lmflow.db.database import Database, Fence, RequestExists
 from lmflow.db.owner import current_owner
 from lmflow.exceptions import LockedError
+from lmflow.models import RunState
 from tests.functional.db.requests import FLOWS, make_request
 
 
@@ -47,6 +49,15 @@ def _append(url: str, run_uuid: str, token: str, count: str) -> dict[str, Any]:
     return {}
 
 
+def _write(url: str, run_uuid: str) -> dict[str, Any]:
+    """Write states until killed."""
+    database = Database.open(url)
+    fence, _previous = database.leases.acquire(run_uuid, current_owner(), 3600)
+    for number in itertools.count():
+        database.runs.set_state(fence, RunState.RUNNING, summary=f"number {number}")
+    return {}
+
+
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -56,6 +67,6 @@ if __name__ == "__main__":
     _say("ready")
     sys.stdin.readline()
     address, word, *rest = sys.argv[1:]
-    action = {"open": _open, "create": _create, "acquire": _acquire, "append": _append}[word]
+    action = {"open": _open, "create": _create, "acquire": _acquire, "append": _append, "write": _write}[word]
     _say(json.dumps(action(address, *rest)))
     sys.stdin.readline()  # stays alive, for those who ask whether it is

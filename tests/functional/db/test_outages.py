@@ -99,12 +99,20 @@ def test_a_lease_is_taken_and_renewed_once(database: Database, create: Create, l
     database.leases.store_session(fence, "second")
     assert fence.token == 4
     lose_answer()
-    database.leases.renew(fence)
-    lose_answer()
     database.leases.release(fence)
     lease = database.leases.get(run.uuid)
     assert lease is not None
     assert lease.token == 5
+
+
+def test_a_heartbeat_does_not_wait_for_the_database(
+    database: Database, create: Create, lose_answer: Callable[[], None]
+) -> None:
+    _run, fence = create()
+    lose_answer()
+    with pytest.raises(UnreachableError, match="disk I/O error"):
+        database.leases.renew(fence)
+    database.leases.renew(fence)
 
 
 def test_taskflows_writes_are_repeated(database: Database, create: Create, lose_answer: Callable[[], None]) -> None:

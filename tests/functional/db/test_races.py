@@ -11,7 +11,7 @@ import pytest
 from lmflow.db.database import Database, Fence
 from lmflow.db.owner import current_owner, describe
 from lmflow.exceptions import LockedError
-from lmflow.models import Run
+from lmflow.models import Run, RunState
 
 
 class Actor:
@@ -116,6 +116,27 @@ def test_a_killed_owner_is_followed_at_once(
     assert fence.token == 3
     assert previous is not None
     assert previous.owner == lease.owner
+
+
+def test_a_writer_killed_in_mid_write_leaves_whole_transactions(
+    url: str, database: Database, create: Callable[..., tuple[Run, Fence]], start: Callable[..., Actor]
+) -> None:
+    run, _fence = create(lease_seconds=0)
+    writer = start(url, "write", run.uuid)
+    writer.wait_ready()
+    writer.go()
+    while len(database.events.list(run.uuid, "state")) < 10:
+        assert writer.process.poll() is None
+    writer.process.kill()
+    writer.process.wait()
+    heir, previous = database.leases.acquire(run.uuid, current_owner(), 30)
+    assert previous is not None
+    assert previous.expires_in_seconds > 3000
+    events = database.events.list(run.uuid)
+    assert [e.sequence for e in events] == list(range(1, len(events) + 1))
+    assert database.runs.get(run.uuid).summary == events[-1].data["summary"]
+    database.runs.set_state(heir, RunState.FAILED)
+    assert database.events.list(run.uuid)[-1].sequence == len(events) + 1
 
 
 def test_writers_of_different_runs_do_not_lose_each_others_events(

@@ -144,6 +144,14 @@ def test_a_state_comes_with_its_event_or_not_at_all(database: Database, create: 
     assert len(database.events.list(run.uuid, "state")) == 1
 
 
+def test_a_run_that_goes_on_is_rid_of_its_last_summary(database: Database, create: Create) -> None:
+    run, fence = create()
+    database.runs.set_state(fence, RunState.SUSPENDED, summary="the pool does not answer")
+    database.runs.set_state(fence, RunState.RUNNING)
+    assert database.runs.get(run.uuid).summary == ""
+    assert database.runs.get(run.uuid).phase == "move"
+
+
 def test_runs_are_listed_newest_first(database: Database, create: Create) -> None:
     runs = [create(f"vm-{n}") for n in range(4)]
     database.runs.set_state(runs[1][1], RunState.SUCCESS)
