@@ -101,9 +101,9 @@ def server_error(info: str) -> HttpReply:
 
 
 def unauthorised() -> HttpReply:
-    """Make the page for a request without a valid session; the connection is closed."""
-    text = "Please check your credentials and try again."
-    headers = {"WWW-Authenticate": 'Basic realm="XenServer"'}
+    """Make the page of the witness for a request without a valid session; the connection is closed."""
+    text = "Please check your credentials and retry."
+    headers = {"WWW-Authenticate": 'Basic realm="post_services_xenops"'}
     return HttpReply(401, _page("HTTP 401 unauthorised", text), "text/html", headers, close=True)
 
 

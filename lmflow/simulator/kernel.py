@@ -40,7 +40,7 @@ class Options:
     start_time: float | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Kernel:
     """Everything below the operations. ``parts`` holds what registered itself with ``registry.part``, by name."""
 

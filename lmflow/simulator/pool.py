@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
-from lmflow.simulator import calls, operations, tls, toolstack, witness
+from lmflow.simulator import calls, operations, resync, tls, toolstack, witness
 from lmflow.simulator.control import ControlChannel
 from lmflow.simulator.http1 import HttpReply, HttpRequest
 from lmflow.simulator.kernel import Kernel, Options
@@ -144,13 +144,15 @@ class SimulatedPool(Kernel):
         return {"format": "lmflow-simulator-state/1", "store": self.store.dump(), "parts": parts}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Replace what is persistent by what ``dump`` gave. ValueError, KeyError for something else."""
+        """Replace what is persistent by what ``dump`` gave; operations under way are not. ValueError, KeyError."""
         if state.get("format") != "lmflow-simulator-state/1":
             raise ValueError("this is no state of a simulated pool")
+        self.tasks.lose_all()
         self.store.load(state["store"])
         for name, data in state["parts"].items():
             if hasattr(self.parts.get(name), "load"):
                 self.parts[name].load(data)
+        resync.forget_operations(self)
 
     def describe(self) -> dict[str, Any]:
         """Say how to reach the pool, as the ready file does."""

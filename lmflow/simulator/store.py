@@ -236,7 +236,11 @@ class Store:
         wanted = set(classes)
         with self.lock:
             start = bisect.bisect_right(self._deleted, generation, key=lambda item: item[0])
-            return [(g, c, r) for g, created, c, r in self._deleted[start:] if c in wanted and created <= generation]
+            return [
+                (deleted, cls, ref)
+                for deleted, created, cls, ref in self._deleted[start:]
+                if cls in wanted and created <= generation and ref not in self._rows[cls]
+            ]
 
     # -- the whole
 

@@ -286,6 +286,8 @@ def test_finished_records_go_after_65_minutes(
     wire = WireClient(make_pool(time_scale=20_000.0))
     wire.login()
     task = wire.call(f"Async.{CALL}", *ARGS)
+    while wire.pool.tasks.find_handle(task) is not None:
+        wire.pool.clock.wait(1.0)
     wire.pool.clock.wait(4000.0)
     wire.pool.tasks.collect()
     assert wire.refuse("task.get_status", task) == ["HANDLE_INVALID", "task", task]
