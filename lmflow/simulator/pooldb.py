@@ -79,6 +79,8 @@ def parse_sexpr(text: str) -> Any:
         if found.group() == "(":
             stack.append([])
         elif found.group() == ")":
+            if len(stack) == 1:
+                raise ValueError(f"no s-expression: {text[:60]!r}")
             done = stack.pop()
             stack[-1].append(done)
         else:

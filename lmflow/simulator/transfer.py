@@ -180,23 +180,19 @@ class Transfer:
                 raise _TransferFailedError(("INTERNAL_ERROR", text), "nowhere")
             # A toolstack that started during the copy has told its xenopsd of the VM again: a record stays.
             keep = self.toolstack_restarted(self.source_ref) and self._toolstack.is_ready(self.source_ref)
-            if lost is None:
+            if lost is None and not self._is_unexpected():
                 keep = keep and self.source_ref != self.destination_ref
                 self._xenops.move(self.source_ref, self.destination_ref, self.vm_uuid, keep_record=keep)
             else:
                 self._xenops.destroy(self.source_ref, self.vm_uuid, keep_record=keep)
-        if lost is None:
-            self._destroy_if_unexpected()
 
-    def _destroy_if_unexpected(self) -> None:
-        """Let a destination's toolstack that does not expect the VM, since it is younger, destroy it."""
+    def _is_unexpected(self) -> bool:
+        """Tell whether the destination's toolstack, younger than the copy, destroys what arrives at once."""
         toolstack = self._toolstack
         if not self.toolstack_restarted(self.destination_ref) or toolstack.on(self.destination_ref).state != READY:
-            return
+            return False
         expected = toolstack.arrivals_survive and not self.orphaned
-        placed = self.pool.store.value("VM", self.vm_ref, "resident_on")
-        if not expected and placed != self.destination_ref:
-            self._xenops.destroy(self.destination_ref, self.vm_uuid)
+        return not expected and self.pool.store.value("VM", self.vm_ref, "resident_on") != self.destination_ref
 
     def _check_arrival(self) -> None:
         if self._xenops.find_running(self.destination_ref, self.vm_uuid) is None:

@@ -28,7 +28,7 @@ def _set_enabled(ctx: Context, host_ref: str, *, enabled: bool) -> str:
 
 
 @operation("host.disable", effect=True)
-def disable(ctx: Context, host_ref: str) -> str:
+def disable(ctx: Context, host_ref: str, _auto_enable: bool) -> str:
     """Keep new VMs off a host; those that run there, or are on their way, stay."""
     return _set_enabled(ctx, host_ref, enabled=False)
 
