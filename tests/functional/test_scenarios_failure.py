@@ -186,8 +186,9 @@ def test_45d_a_members_toolstack_dies_in_mid_migration(
 @pytest.mark.parametrize("header", ["honoured", "ignored"])
 @pytest.mark.parametrize("kind", ["close_before", "close_after", "http_500", "hang", "session_invalid"])
 def test_50_the_connection_is_lost_during_the_submit(
-    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, header: str, kind: str
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, invariants: Invariants, header: str, kind: str
 ) -> None:
+    invariants.unmarked_tasks = header == "ignored"
     options = ["--ignore-attempt-header"] if header == "ignored" else []
     pool = simulator(write_world(tmp_path / "p.json"), *options)
     scene.write_config(lab={"read_timeout": 2})

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.invariants import Invariants
 from tests.support.kills import kill_at_hold, kill_when_atom_begins, kill_when_progress, query, wait_until
 from tests.support.pool import SimulatedPool
 from tests.support.scene import Scene
@@ -62,6 +63,7 @@ def test_51_killed_in_mid_migration(
     simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, options: list[str]
 ) -> None:
     pool = simulator(write_world(tmp_path / "p.json"), *options, time_scale=10)
+    pool.control("POST", "/copy_seconds", {"vm": pool.uuid("VM", "v"), "seconds": 120})
     child = scene.popen(*MOVE)
     kill_when_progress(scene, child, 0.2)
     done = lmflow("resume")
@@ -73,8 +75,9 @@ def test_51_killed_in_mid_migration(
 @pytest.mark.parametrize("header", ["honoured", "ignored"])
 @pytest.mark.parametrize("point", ["request_read", "reply_written"])
 def test_51_killed_while_the_submit_is_on_its_way(
-    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, header: str, point: str
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, invariants: Invariants, header: str, point: str
 ) -> None:
+    invariants.unmarked_tasks = header == "ignored"
     options = ["--ignore-attempt-header"] if header == "ignored" else []
     pool = simulator(write_world(tmp_path / "p.json"), *options)
     pool.control("POST", "/hold", {"call": "VM.pool_migrate", "point": point, "nth": 1})
@@ -113,7 +116,8 @@ def test_51_the_session_of_the_dead_owner_is_ended_before_anything_else(
 
 
 def test_51_a_living_owner_is_not_robbed(simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path) -> None:
-    pool = simulator(write_world(tmp_path / "p.json"), time_scale=5)
+    pool = simulator(write_world(tmp_path / "p.json"), time_scale=10)
+    pool.control("POST", "/copy_seconds", {"vm": pool.uuid("VM", "v"), "seconds": 150})
     child = scene.popen(*MOVE)
     wait_until(lambda: bool(query(scene, "select 1 from lmflow_attempts where progress > 0.05")), child, "progress")
     (run,) = scene.runs()

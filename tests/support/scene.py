@@ -87,7 +87,9 @@ class Scene:
     def environment(self) -> dict[str, str]:
         """Return the environment of the commands: nothing of the person who runs the tests."""
         kept = {
-            key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_RCFILE") if key in os.environ
+            key: os.environ[key]
+            for key in ("PATH", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "COVERAGE_RCFILE")
+            if key in os.environ
         }
         home = self.directory / "home"
         home.mkdir(exist_ok=True)

@@ -1,0 +1,97 @@
+"""Five lies that lmflow could tell: each is planted in a copy of it, and the scenarios have to notice."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FAILURE = "tests/functional/test_scenarios_failure.py"
+VALIDATION = "tests/functional/test_scenarios_validation.py"
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    """``old`` stands exactly once in ``file``; with ``new`` in its place, ``scenario`` must fail."""
+
+    file: str
+    old: str
+    new: str
+    scenario: str
+
+
+MUTANTS = {
+    "submits twice": Mutant(
+        "lmflow/tasks/submit_pool_migrate.py",
+        "            started = self.submit(context, attempt.uuid)\n",
+        "            self.submit(context, attempt.uuid)\n            started = self.submit(context, attempt.uuid)\n",
+        f"{VALIDATION}::test_1_one_call_moves_it_and_nothing_else_changes",
+    ),
+    "skips a revert": Mutant(
+        "lmflow/tasks/base.py",
+        "            _with_patience(context, lambda: self.undo(context))\n",
+        "            pass\n",
+        f"{FAILURE}::test_45_a_failure_reverts_in_reverse_order[an ordered check]",
+    ),
+    "reports success early": Mutant(
+        "lmflow/verdict/decide.py",
+        "        return Verdict(VerdictKind.RE_ATTACH, f\"the task is still migrating",
+        "        return Verdict(VerdictKind.CONCLUDE, f\"the task is still migrating",
+        f"{FAILURE}::test_45_a_failure_reverts_in_reverse_order[otherwise, on the source by the witness]",
+    ),
+    "takes the database's Halted for the truth": Mutant(
+        "lmflow/verdict/decide.py",
+        "    if not seen.settled and seen.overdue:\n",
+        "    if seen.power_state == \"Halted\":\n"
+        "        return Verdict(VerdictKind.ROLL_BACK, \"XAPI says Halted\", \"xapi\")\n"
+        "    if not seen.settled and seen.overdue:\n",
+        f"{FAILURE}::test_45c_without_a_witness_it_is_unknown",
+    ),
+    "writes the session to the log": Mutant(
+        "lmflow/xapi/connection.py",
+        "        self._waiter = self._make_session()\n\n",
+        "        self._waiter = self._make_session()\n        _log.warning(\"in: %s\", login.session.handle)\n\n",
+        f"{VALIDATION}::test_1_one_call_moves_it_and_nothing_else_changes",
+    ),
+}  # fmt: skip
+
+
+def run_scenario(copy: Path, scenario: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider", scenario]
+    env = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    for name in [n for n in env if n.startswith("PYTEST")]:
+        del env[name]
+    return subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, check=False, timeout=170)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    ignored = shutil.ignore_patterns("__pycache__", "mutants", "house")
+    for name in ("lmflow", "tests"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", sorted(MUTANTS))
+def test_the_scenarios_notice(name: str, copy: Path) -> None:
+    mutant = MUTANTS[name]
+    path = copy / mutant.file
+    text = path.read_text(encoding="utf-8")
+    assert text.count(mutant.old) == 1, f"{mutant.file} has changed: plant the mutant {name!r} anew"
+    path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    done = run_scenario(copy, mutant.scenario)
+    assert done.returncode == 1, f"nobody noticed that lmflow {name}:\n{done.stdout[-3000:]}{done.stderr[-500:]}"
+    assert "AssertionError" in done.stdout
+
+
+def test_without_a_mutant_a_copy_passes(copy: Path) -> None:
+    done = run_scenario(copy, MUTANTS["submits twice"].scenario)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "1 passed" in done.stdout
