@@ -9,6 +9,7 @@ import re
 import xml.parsers.expat
 import xmlrpc.client
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from lmflow.simulator.values import DateTime, Int32, Value
@@ -17,6 +18,15 @@ _HEAD = '<?xml version="1.0"?><methodResponse><params><param>'
 _TAIL = "</param></params></methodResponse>"
 _ESCAPES = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord('"'): "&quot;"}
 _ESCAPES.update({code: "" for code in range(32) if code not in {9, 10, 13}})
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How a call is answered: XML-RPC or one of the JSON-RPCs."""
+
+    content_type: str
+    success: Callable[[Value], bytes]
+    failure: Callable[[list[str]], bytes]
 
 
 class MalformedCall(ValueError):  # noqa: N818 - what the client sent, not what went wrong here
@@ -90,6 +100,10 @@ def encode_success(value: Value) -> bytes:
 def encode_failure(description: list[str]) -> bytes:
     """Write a reply with ``Status: Failure``."""
     return encode_bare({"Status": "Failure", "ErrorDescription": list(description)})
+
+
+XML = Encoding("text/xml", encode_success, encode_failure)
+LIST_METHODS = Encoding("text/xml", encode_bare, encode_failure)
 
 
 def _plain(value: Any) -> Value:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from lmflow.simulator import jsonrpc
 from lmflow.simulator.audit import Entry, mask
-from lmflow.simulator.codec import MalformedCall, encode_bare, encode_failure, encode_success, parse_call
+from lmflow.simulator.codec import LIST_METHODS, XML, Encoding, MalformedCall, parse_call
 from lmflow.simulator.dispatch import ASYNC, Call, Dispatcher
 from lmflow.simulator.failures import ApiFailure, ConnectionDrop
 from lmflow.simulator.faults import Fault
@@ -24,6 +25,7 @@ from lmflow.simulator.values import Value
 
 _TASK_HEADER = "x-http-other-config-"
 WITNESS_PATH = "/services/xenops"
+JSON_PATH = "/jsonrpc"
 
 
 class Wire:
@@ -45,11 +47,11 @@ class Wire:
             return self._ask_witness(request)
         return self._answer_call(request)
 
-    # -- XML-RPC
+    # -- XML-RPC and JSON-RPC
 
     def _answer_call(self, request: HttpRequest) -> HttpReply:
         try:
-            name, params = parse_call(request.body)
+            name, params, encoding = self._parse(request)
         except MalformedCall as problem:
             self._begin(request, "", []).outcome = "http_500"
             return server_error(str(problem))
@@ -60,10 +62,11 @@ class Wire:
         refusal = self._befall_before(due, request, entry, params)
         if refusal is not None:
             return refusal
-        body = self._perform(request, Call(request.host_ref, name, params, entry, self._task_headers(request)))
+        call = Call(request.host_ref, name, params, entry, self._task_headers(request))
+        body = self._perform(call, encoding)
         self._befall_after(due, entry)
         self._kernel.faults.pass_point(call_name, "reply_written")
-        return HttpReply(200, body, "text/xml", CROSS_ORIGIN)
+        return HttpReply(200, body, encoding.content_type, CROSS_ORIGIN)
 
     def _canonical(self, name: str) -> str:
         """Spell a call as ``Class.message``, with ``Async.`` if it had it; unknown names stay as they came."""
@@ -71,19 +74,25 @@ class Wire:
         message = self._kernel.schema.find_message(plain)
         return name if message is None else name[: len(name) - len(plain)] + message.wire_name
 
-    def _perform(self, request: HttpRequest, call: Call) -> bytes:
+    @staticmethod
+    def _parse(request: HttpRequest) -> tuple[str, list[Value], Encoding]:
+        if request.path == JSON_PATH:
+            return jsonrpc.parse_call(request.body)
+        name, params = parse_call(request.body)
+        return name, params, LIST_METHODS if name == "system.listMethods" else XML
+
+    def _perform(self, call: Call, encoding: Encoding) -> bytes:
         try:
             value = self._dispatcher.answer(call)
         except ApiFailure as failure:
             call.entry.outcome = failure.code
             if call.entry.effect is None:
                 call.entry.effect = False
-            return encode_failure(failure.description)
+            return encoding.failure(failure.description)
         call.entry.outcome = "ok"
         if call.name == "system.listMethods":
             call.entry.effect = False
-            return encode_bare(value)
-        return encode_success(value)
+        return encoding.success(value)
 
     def _begin(self, request: HttpRequest, name: str, params: list[Value]) -> Entry:
         kernel = self._kernel
