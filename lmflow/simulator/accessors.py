@@ -76,6 +76,10 @@ def _get_all_records_where(store: Store, message: Message, query: str) -> Value:
     return {ref: record for ref, record in _get_all_records(store, message).items() if test(record)}
 
 
+def _get_all_where(store: Store, message: Message, query: str) -> Value:
+    return list(_get_all_records_where(store, message, query))
+
+
 _ACCESSORS: dict[str, Accessor] = {
     "get": _get,
     "set": _set,
@@ -89,6 +93,7 @@ _ACCESSORS: dict[str, Accessor] = {
     "get_all": _get_all,
     "get_all_records": _get_all_records,
     "get_all_records_where": _get_all_records_where,
+    "get_all_where": _get_all_where,
 }
 _WRITERS = frozenset({"set", "add_to", "remove_from", "add", "remove"})
 

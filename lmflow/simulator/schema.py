@@ -116,6 +116,7 @@ def _derive(cls: str, fields: Mapping[str, Field], *, with_get_all: bool) -> Ite
         yield Message(cls, "get_all_records", (), records, accessor="get_all_records")
         where = (Param("expr", "string"),)
         yield Message(cls, "get_all_records_where", where, records, accessor="get_all_records_where")
+        yield Message(cls, "get_all_where", where, f"{ref} set", accessor="get_all_where")
     for item in fields.values():
         yield Message(cls, f"get_{item.name}", (self_param,), item.type, accessor="get", field=item.name)
         if item.qualifier == "RW":

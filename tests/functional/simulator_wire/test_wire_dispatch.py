@@ -120,7 +120,9 @@ def test_accessors_write_maps_and_say_what_is_there_already(wire: WireClient) ->
     ],
 )
 def test_records_are_found_by_query(wire: WireClient, query: str, found: bool) -> None:
-    assert list(wire.call("VM.get_all_records_where", query)) == ([wire.ref("VM", "vm")] if found else [])
+    expected = [wire.ref("VM", "vm")] if found else []
+    assert list(wire.call("VM.get_all_records_where", query)) == expected
+    assert wire.call("VM.get_all_where", query) == expected
 
 
 def test_a_query_that_cannot_be_read_is_refused(wire: WireClient) -> None:
