@@ -62,8 +62,11 @@ class LeaseStore:
         UnreachableError at once when the database is away: whoever beats will beat again, and has to know how
         long the lease has not been renewed.
         """
-        statement = _ours(fence).values(expires_at=Now() + schema.leases.c.lease_seconds)
-        self._transactor.write(lambda conn: conn.execute(statement), fence, patient=False)
+
+        def work(conn: sa.Connection) -> None:  # reads the token under the fence's lock
+            conn.execute(_ours(fence).values(expires_at=Now() + schema.leases.c.lease_seconds))
+
+        self._transactor.write(work, fence, patient=False)
 
     def store_session(self, fence: Fence, session_uuid: str) -> None:
         """Renew the lease under a new token and store the session's UUID, in one transaction.

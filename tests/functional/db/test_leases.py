@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+import sqlalchemy as sa
 
 from lmflow.db.database import Database, Fence
 from lmflow.db.owner import current_owner
@@ -145,6 +146,48 @@ def test_a_run_without_a_lease_gets_its_first(database: Database, create: Create
         conn.exec_driver_sql("DELETE FROM lmflow_leases")
     fence, previous = database.leases.acquire(run.uuid, current_owner(), 30)
     assert (fence.token, previous) == (1, None)
+
+
+class WatchedLock:
+    """A lock that tells when somebody else wants it."""
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self.lock = lock
+        self.owner = threading.get_ident()
+        self.wanted = threading.Event()
+
+    def __enter__(self) -> None:
+        if threading.get_ident() != self.owner:
+            self.wanted.set()
+        self.lock.acquire()
+
+    def __exit__(self, *_rest: object) -> None:
+        self.lock.release()
+
+
+def test_a_heartbeat_in_the_middle_of_a_renewal_waits_for_the_new_token(database: Database, create: Create) -> None:
+    _run, fence = create()
+    lock = fence.lock = WatchedLock(fence.lock)
+    ended: list[str] = []
+
+    def beat() -> None:
+        try:
+            database.leases.renew(fence)
+            ended.append("renewed")
+        except LeaseLost:
+            ended.append("lost")
+
+    thread = threading.Thread(target=beat)
+
+    def before_commit(_conn: sa.Connection) -> None:
+        if thread.ident is None:
+            thread.start()
+            assert lock.wanted.wait(60), "the heartbeat did not wait for the fence"
+
+    sa.event.listen(database._engine, "commit", before_commit)
+    database.leases.store_session(fence, "session-1")
+    thread.join()
+    assert ended == ["renewed"]
 
 
 def test_a_heartbeat_beside_renewals_of_the_token_never_takes_the_lease_for_lost(
