@@ -30,12 +30,9 @@ def needed_by(store: Store, vm_ref: str) -> int:
 
 def occupants_of(store: Store, host_ref: str) -> list[str]:
     """List the VMs that count on a host: those resident there and those scheduled to be."""
-    return [
-        vm_ref
-        for vm_ref in store.refs("VM")
-        if host_ref
-        in (store.value("VM", vm_ref, "resident_on"), store.value("VM", vm_ref, "scheduled_to_be_resident_on"))
-    ]
+    residents = store.value("host", host_ref, "resident_VMs")
+    scheduled = store.find("VM", scheduled_to_be_resident_on=host_ref)
+    return list(dict.fromkeys([*residents, *scheduled]))
 
 
 def free_on(store: Store, host_ref: str) -> int:

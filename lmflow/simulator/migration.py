@@ -108,6 +108,7 @@ def _follow(ctx: Context, transfer: Transfer) -> None:
             raise ApiFailure("CANNOT_CONTACT_HOST", transfer.source_ref)
         if task.cancellable and not transfer.cancellable:
             task.set_cancellable(False)
+            task.add_to_other_config("debug_info:cancel_points_seen", "20")
         if transfer.progress != shown:
             shown = transfer.progress
             task.set_progress(shown)

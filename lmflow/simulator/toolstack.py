@@ -49,6 +49,7 @@ class Toolstack:
         self.changed = threading.Condition()
         self._pool = pool
         self._hosts: dict[str, HostToolstack] = {}
+        self._to_enable: set[str] = set()
 
     def on(self, host_ref: str) -> HostToolstack:
         """Give the state of a host's toolstack."""
@@ -132,7 +133,6 @@ class Toolstack:
         return True
 
     def _cycle_coordinator(self, host_ref: str, how: str, generation: int, stay_down: bool) -> None:
-        disabled = [ref for ref in self._pool.store.refs("host") if not self._pool.store.value("host", ref, "enabled")]
         if how == "TERM":
             grace = self._pool.store.random.uniform(*GRACE_AFTER_TERM)
             if not self._step(host_ref, grace, generation, lambda: self._go_down(host_ref)):
@@ -143,38 +143,46 @@ class Toolstack:
             self._enter(host_ref, STARTING)
             resync.forget_operations(self._pool)
             for ref in self._pool.store.refs("host"):
-                self._pool.store.update("host", ref, enabled=False)
+                self._disable(ref)
             self._write_start_time(host_ref)
         self._pool.server.bring_up(host_ref)
         if not self._sleep(host_ref, COORDINATOR_STARTING[how], generation):
             return
         for ref in self._pool.store.refs("host"):
-            if ref != host_ref and ref not in disabled and self.is_ready(ref):
-                self._pool.store.update("host", ref, enabled=True)
-        if not self._sleep(host_ref, RESYNC_AFTER_ENABLED, generation):
-            return
-        self._finish(host_ref, enable=host_ref not in disabled)
+            if ref != host_ref and self.is_ready(ref):
+                self._enable(ref)
+        if self._sleep(host_ref, RESYNC_AFTER_ENABLED, generation):
+            self._finish(host_ref)
 
     def _cycle_member(self, host_ref: str, _how: str, generation: int, stay_down: bool) -> None:
-        enabled = bool(self._pool.store.value("host", host_ref, "enabled"))
         to_disabled, to_start_time, to_enabled = MEMBER_STARTING
         if stay_down or not self._sleep(host_ref, MEMBER_DOWN, generation):
             return
         self._enter(host_ref, STARTING)
         self._pool.server.bring_up(host_ref)
-        if not self._step(
-            host_ref, to_disabled, generation, lambda: self._pool.store.update("host", host_ref, enabled=False)
-        ):
+        if not self._step(host_ref, to_disabled, generation, lambda: self._disable(host_ref)):
             return
         if not self._step(host_ref, to_start_time, generation, lambda: self._write_start_time(host_ref)):
             return
         if self._sleep(host_ref, to_enabled, generation):
-            self._finish(host_ref, enable=enabled)
+            self._finish(host_ref)
 
-    def _finish(self, host_ref: str, *, enable: bool) -> None:
+    def _disable(self, host_ref: str) -> None:
+        """Disable a host for the time of a start; one that somebody had disabled stays so afterwards."""
         with self._pool.store.lock:
-            if enable:
+            if self._pool.store.value("host", host_ref, "enabled"):
+                self._to_enable.add(host_ref)
+                self._pool.store.update("host", host_ref, enabled=False)
+
+    def _enable(self, host_ref: str) -> None:
+        with self._pool.store.lock:
+            if host_ref in self._to_enable:
+                self._to_enable.discard(host_ref)
                 self._pool.store.update("host", host_ref, enabled=True)
+
+    def _finish(self, host_ref: str) -> None:
+        with self._pool.store.lock:
+            self._enable(host_ref)
             resync.run(self._pool, self._pool.part(Xenops), host_ref)
             self._enter(host_ref, READY)
 

@@ -168,4 +168,8 @@ class Xenops:
                 )
                 for ref, host in data["hosts"].items()
             }
+            for host in self._hosts.values():
+                for task in host.tasks:
+                    if task.state == "Pending":
+                        self.end_task(task, ["copy", "was", "not", "kept"])
             self.copy_seconds = dict(data["copy_seconds"])

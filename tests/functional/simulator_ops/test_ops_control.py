@@ -156,3 +156,20 @@ def test_what_runs_survives_dump_and_load(moves: Moves, make_moves: Callable[...
     other.client.login()
     assert other.pool.real_domains() == moves.pool.real_domains()
     assert other.finish("v", "h1")["status"] == "success"
+
+
+def test_hosts_are_enabled_again_however_often_toolstacks_restart_but_not_one_that_was_disabled(moves: Moves) -> None:
+    moves.client.call("host.disable", moves.ref("host", "h2"))
+    moves.restart("h1")
+    observer = moves.observe("v")
+    observer.wait_for("hosts", (False, False))
+    moves.restart("h1", "TERM")
+    observer.wait_for("hosts", (True, False))
+    moves.client.login()
+    moves.client.call("host.enable", moves.ref("host", "h2"))
+    control(moves, "POST", "/toolstack", {"host": "h2", "action": "stop"})
+    moves.restart("h1")
+    observer.wait_for("hosts", (False, False))
+    observer.wait_for("hosts", (True, False))
+    moves.restart("h2")
+    observer.wait_for("hosts", (True, True))
