@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import xml.parsers.expat
+import xml.parsers.expat.errors
 import xmlrpc.client
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -106,6 +107,16 @@ XML = Encoding("text/xml", encode_success, encode_failure)
 LIST_METHODS = Encoding("text/xml", encode_bare, encode_failure)
 
 
+_CODES = xml.parsers.expat.errors.codes
+_XMLM = {
+    _CODES[xml.parsers.expat.errors.XML_ERROR_NO_ELEMENTS]: "unexpected end of input",
+    _CODES[xml.parsers.expat.errors.XML_ERROR_UNCLOSED_TOKEN]: "unexpected end of input",
+    _CODES[xml.parsers.expat.errors.XML_ERROR_SYNTAX]: "expected root element",
+    _CODES[xml.parsers.expat.errors.XML_ERROR_INVALID_TOKEN]: "malformed character stream",
+}
+"""What XAPI's parser says where ours says something else."""
+
+
 def _plain(value: Any) -> Value:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
@@ -123,7 +134,7 @@ def parse_call(body: bytes) -> tuple[str, list[Value]]:
     try:
         params, method = xmlrpc.client.loads(body)
     except xml.parsers.expat.ExpatError as error:
-        text = xml.parsers.expat.ErrorString(error.code)
+        text = _XMLM.get(error.code) or xml.parsers.expat.ErrorString(error.code)
         raise MalformedCall(f'Xmlm.Error({error.lineno}:{error.offset + 1}, "{text}")') from error
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, xmlrpc.client.Error) as error:
         raise MalformedCall(f"Xmlrpc.Parse_error({type(error).__name__})") from error

@@ -88,6 +88,15 @@ def test_other_methods_are_refused(wire: WireClient, method: bytes, status: byte
     assert wire.exchange(method + b" / HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 " + status + b"\r\n")
 
 
+def test_the_page_says_what_xapis_parser_says(wire: WireClient) -> None:
+    reply = wire.post(b"")
+    assert reply.body == (
+        b"<html><body><h1>HTTP 500 internal server error</h1>An unexpected error occurred; please wait a while and try "
+        b"again. If the problem persists, please contact your support representative.<h1> Additional information </h1>"
+        b"Xmlm.Error(1:1, &quot;unexpected end of input&quot;)</body></html>"
+    )
+
+
 def test_a_post_without_length_is_refused(wire: WireClient) -> None:
     assert wire.exchange(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n<x/>").startswith(b"HTTP/1.1 500 Internal Error\r\n")
 
