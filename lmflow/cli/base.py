@@ -16,6 +16,7 @@ from stevedore import ExtensionManager
 from stevedore.extension import Extension
 
 from lmflow.cli.exits import Exit
+from lmflow.cli.printer import drop_output
 
 if TYPE_CHECKING:
     from lmflow.cli.main import LmflowApp
@@ -80,8 +81,7 @@ class _Answering(DisplayCommandBase[Any]):
                 self.produce_output(parsed_args, answer.columns, answer.data)
             self.app.stdout.flush()
         except BrokenPipeError:
-            if answer.exit is Exit.DONE:
-                raise
+            drop_output()
         return int(answer.exit)
 
 

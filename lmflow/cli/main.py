@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +14,8 @@ from cliff.commandmanager import CommandManager
 
 from lmflow.cli.errors import report_error
 from lmflow.cli.exits import Exit
-from lmflow.cli.printer import Printer, ensure_streams
+from lmflow.cli.printer import Printer, drop_output, ensure_streams
 from lmflow.exceptions import FlowSuspended, LeaseLost, UsageError
-
-_SIGPIPE = 141
 
 
 class Commands(CommandManager):
@@ -146,11 +143,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     ensure_streams()
     try:
-        code = LmflowApp().run(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = _SIGPIPE
-    if code == _SIGPIPE:
-        # Python would flush stdout again on its way out, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return code
+        return LmflowApp().run(list(sys.argv[1:] if argv is None else argv))
+    finally:
+        drop_output()

@@ -32,6 +32,17 @@ def ensure_streams() -> None:
             setattr(sys, name, os.fdopen(descriptor, "r" if flags == os.O_RDONLY else "w", closefd=False))
 
 
+def drop_output() -> None:
+    """Point streams whose reader has gone away to ``/dev/null``: Python flushes them at its end, and would exit 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            sink = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(sink, stream.fileno())
+            os.close(sink)
+
+
 class Printer:
     """Chatter for people, one line a call. A reader that has gone away costs the line, never the run."""
 

@@ -102,8 +102,8 @@ def make_outcome_row(outcome: Outcome, exit_code: int) -> tuple[Any, ...]:
     findings = [f.to_json() for f in outcome.findings]
     return (
         run.uuid, request.request_id, request.vm_name, request.vm_uuid, request.source_name, request.destination_name,
-        run.state.value, exit_code, outcome.already_there, run.summary, outcome.vm_state, round(outcome.seconds, 3),
-        outcome.interruptions,
+        run.state.value, int(exit_code), outcome.already_there, run.summary, outcome.vm_state,
+        round(outcome.seconds, 3), outcome.interruptions,
         Nested(error.to_json() if error else None, " ".join((error.code, *error.params)) if error else ""),
         Nested(findings, "\n".join(f"{f.code}: {f.message}" for f in outcome.findings)),
         Nested(list(outcome.left), "\n".join(outcome.left)),

@@ -99,7 +99,6 @@ class Scene:
             "XDG_STATE_HOME": str(home / "state"),
             "XDG_CONFIG_HOME": str(home / "config"),
             "LMFLOW_CONFIG_FILE": str(self.config_file),
-            "PYTHONWARNINGS": "default",
             "COLUMNS": "80",
         }
 

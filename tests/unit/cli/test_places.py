@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from lmflow.cli import demo_pool, door
+from lmflow.cli import demo, demo_pool, door
 from lmflow.cli.main import LmflowApp
 from lmflow.exceptions import ConfigurationError
 from lmflow.models import Waits
@@ -102,3 +102,12 @@ def test_a_process_that_answers_no_control_port_is_no_demo(tmp_path: pathlib.Pat
     make_ready(tmp_path, os.getpid(), started)
     assert demo_pool.find_demo(tmp_path) is None
     assert not demo_pool.stop_demo(tmp_path)
+
+
+def test_the_demo_names_its_configuration_to_those_who_have_their_own(home: pathlib.Path) -> None:
+    pool = demo_pool.DemoPool(home, {})
+    assert demo._name_resume(make_app(), pool) == "lmflow resume"
+    file = home / "my.conf"
+    file.write_text(CONFIG)
+    named = demo._name_resume(make_app("--config-file", str(file)), pool)
+    assert named == f"lmflow --config-file {home}/lmflow.conf resume", "the plain command would ask a real pool"

@@ -1,0 +1,160 @@
+"""The installed command in all weathers: closed streams, ctrl-C, wrong passwords, broken files."""
+
+import json
+import os
+import pathlib
+import signal
+from collections.abc import Callable
+from subprocess import CompletedProcess
+
+import pytest
+
+from tests.support.pool import SimulatedPool
+from tests.support.scene import Scene
+
+Command = Callable[..., CompletedProcess[str]]
+Simulator = Callable[..., SimulatedPool]
+
+
+def test_streams_that_are_closed_or_broken_do_not_change_what_happens(simulator: Simulator, scene: Scene) -> None:
+    pool = simulator()
+    closed = scene.popen("migrate", "web-01", "--to", "xcp-b", preexec_fn=lambda: os.closerange(0, 3))
+    assert closed.wait(60) == 0
+    assert pool.runs_on("web-01") == ["xcp-b"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    broken = scene.popen("migrate", "web-01", "--to", "xcp-a", stdout=writer, stderr=writer)
+    os.close(writer)
+    assert broken.wait(60) == 0
+    assert pool.runs_on("web-01") == ["xcp-a"]
+
+
+def test_stdout_is_data_and_stderr_is_chatter(simulator: Simulator, lmflow: Command) -> None:
+    simulator()
+    done = lmflow("migrate", "web-01", "--to", "xcp-b", "-f", "json", "--request-id", "ticket-1")
+    assert done.returncode == 0
+    assert "pool_migrate" in done.stderr
+    told = json.loads(done.stdout)
+    assert (told["vm"], told["state"], told["exit_code"]) == ("web-01", "success", 0)
+    again = ("migrate", "web-01", "--to", "xcp-b", "--request-id", "ticket-1")
+    for how in ("yaml", "value", "table"):
+        same = lmflow("-q", *again, "-f", how)
+        assert (same.returncode, same.stderr) == (0, ""), how
+        assert told["run"] in same.stdout
+
+
+def test_ctrl_c_lets_go_and_says_so(simulator: Simulator, lmflow: Command, scene: Scene) -> None:
+    pool = simulator("lab", time_scale=30)
+    pool.control("POST", "/copy_seconds", {"vm": pool.uuid("VM", "web-01"), "seconds": 300})
+    child = scene.popen("migrate", "web-01", "--to", "xcp-b")
+    scene.wait_until(lambda: "accepted" in scene.read_output(child)[1])
+    child.send_signal(signal.SIGINT)
+    assert child.wait(60) == 130
+    told = scene.read_output(child)[1]
+    assert "resumable" in told
+    assert "lmflow resume" in told
+    assert "Traceback" not in told
+    assert lmflow("resume").returncode == 0
+    assert pool.runs_on("web-01") == ["xcp-b"]
+    assert len(pool.effects()) == 1
+
+
+def test_a_wrong_password_is_exit_9_with_what_was_tried(simulator: Simulator, lmflow: Command, scene: Scene) -> None:
+    pool = simulator()
+    pool.password_file.write_text("not-it\n")
+    done = lmflow("migrate", "web-01", "--to", "xcp-b")
+    assert done.returncode == 9
+    assert "tried: " in done.stderr
+    assert "not-it" not in done.stderr
+    assert scene.runs() == []
+
+
+def test_a_pool_that_does_not_answer_is_exit_9_with_what_was_tried(
+    simulator: Simulator, lmflow: Command, scene: Scene
+) -> None:
+    pool = simulator()
+    pool.stop()
+    done = lmflow("migrate", "web-01", "--to", "xcp-b")
+    assert done.returncode == 9
+    assert "127.0.0.1" in done.stderr
+    assert "127.0.0.2" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "broken", ["[pool:lab]\nadresses = x\n", "no section\n", "[pool:lab]\nport = many\naddresses = x\n"]
+)
+def test_a_broken_configuration_is_exit_2_with_the_remedy(scene: Scene, broken: str) -> None:
+    scene.config_file.write_text(broken)
+    done = scene.run("status")
+    assert done.returncode == 2
+    assert "try: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_graph_needs_neither_configuration_nor_database(scene: Scene) -> None:
+    scene.config_file.write_text("broken")
+    done = scene.run("graph", "move", "--ascii")
+    assert done.returncode == 0, done.stderr
+    golden = pathlib.Path(__file__).parents[1] / "data" / "pictures" / "move.ascii.txt"
+    assert done.stdout == golden.read_text()
+
+
+def test_a_run_can_be_drawn_listed_shown_and_explained(simulator: Simulator, lmflow: Command, scene: Scene) -> None:
+    simulator()
+    lmflow("migrate", "web-01", "--to", "xcp-b", "--request-id", "ticket-1", "--reason", "a test")
+    text = lmflow("graph", "ticket-1").stdout
+    assert "await_pool_migrate" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "flowchart TD" in lmflow("graph", "ticket-1", "--format", "mermaid").stdout
+    assert {n["state"] for n in json.loads(lmflow("graph", "ticket-1", "-f", "json").stdout)["nodes"]} == {"SUCCESS"}
+    assert [run["request_id"] for run in scene.rows("run", "list", "--all")] == ["ticket-1"]
+    shown = scene.rows("run", "show", "ticket-1")
+    assert (shown["reason"], shown["state"]) == ("a test", "success")
+    assert {event["kind"] for event in shown["events"]} >= {"atom", "state"}
+    assert "a test" in lmflow("run", "show", "ticket-1").stdout
+    assert scene.rows("why", "ticket-1")["state"] == "success"
+    assert scene.rows("status") == []
+
+
+def test_the_database_can_be_upgraded_twice(simulator: Simulator, lmflow: Command) -> None:
+    simulator()
+    for _ in range(2):
+        done = lmflow("db", "upgrade")
+        assert done.returncode == 0, done.stderr
+        assert "version" in done.stderr
+
+
+def test_the_simulator_command_serves_until_told_to_stop(scene: Scene, tmp_path: pathlib.Path) -> None:
+    ready = tmp_path / "ready.json"
+    child = scene.popen("simulator", "--world", "lab", "--ready-file", str(ready))
+    scene.wait_until(ready.exists)
+    assert json.loads(ready.read_text())["pid"] == child.pid
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(30) == 0
+
+
+def test_a_password_is_never_an_argument(scene: Scene) -> None:
+    for command in ("migrate", "resume", "status", "demo"):
+        assert "password" not in scene.run(command, "--help").stdout
+
+
+def test_a_terminal_sees_a_bar(simulator: Simulator, scene: Scene) -> None:
+    simulator()
+    primary, secondary = os.openpty()
+    command = ["migrate", "web-01", "--to", "xcp-b"]
+    child = scene.popen(*command, stderr=secondary, env={"TERM": "xterm"})
+    os.close(secondary)
+    shown = b""
+    while chunk := _read(primary):
+        shown += chunk
+    os.close(primary)
+    assert child.wait(60) == 0
+    assert b"\x1b[" in shown
+    assert b"await_pool_migrate" in shown
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:
+        return b""
