@@ -127,6 +127,7 @@ def check_can_be_here(
     may_be_disabled: bool = False,
     with_cpu: bool = False,
     with_memory: bool = True,
+    scheduled: memory.Scheduled | None = None,
 ) -> None:
     """Refuse a host where a VM cannot be, in XAPI's order: live, enabled, CPU if asked, storage, networks, memory.
 
@@ -142,7 +143,7 @@ def check_can_be_here(
     _check_storage(store, vm_ref, vm, host_ref)
     _check_networks(store, vm_ref, vm, host_ref)
     if with_memory:
-        needed, free = memory.needed_by(store, vm_ref), memory.free_on(store, host_ref)
+        needed, free = memory.needed_by(store, vm_ref), memory.free_on(store, host_ref, scheduled)
         if needed > free:
             raise ApiFailure("HOST_NOT_ENOUGH_FREE_MEMORY", str(needed), str(free))
 
@@ -195,9 +196,10 @@ def possible_hosts(store: Store, vm_ref: str) -> list[str]:
     if scheduled != NULL:
         return [scheduled]
     found = []
+    on_their_way = memory.scheduled_vms(store)
     for host_ref in store.refs("host"):
         try:
-            check_can_be_here(store, vm_ref, host_ref)
+            check_can_be_here(store, vm_ref, host_ref, scheduled=on_their_way)
         except ApiFailure:
             continue
         found.append(host_ref)

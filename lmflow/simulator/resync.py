@@ -8,6 +8,7 @@ here becomes Halted, wherever it may run.
 from __future__ import annotations
 
 from lmflow.simulator import allowed
+from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.store import Store
 from lmflow.simulator.values import NULL
@@ -25,20 +26,19 @@ def run(pool: Kernel, xenops: Xenops, host_ref: str) -> None:
                 xenops.destroy(host_ref, domain.vm_uuid)
             else:
                 _settle_domain(store, xenops, host_ref, domain)
-        for vm_ref in store.refs("VM"):
-            vm = store.record("VM", vm_ref)
-            placed_here = vm["resident_on"] == host_ref and not vm["is_control_domain"]
-            if placed_here and xenops.find_running(host_ref, vm["uuid"]) is None:
+        for vm_ref in store.value("host", host_ref, "resident_VMs"):
+            is_guest = not store.value("VM", vm_ref, "is_control_domain")
+            if is_guest and xenops.find_running(host_ref, store.value("VM", vm_ref, "uuid")) is None:
                 force_halted(store, vm_ref)
 
 
 def _settle_domain(store: Store, xenops: Xenops, host_ref: str, domain: Domain) -> None:
-    found = store.find("VM", uuid=domain.vm_uuid)
-    if not found:
+    try:
+        vm_ref = store.by_uuid("VM", domain.vm_uuid)
+    except ApiFailure:
         return
-    resident_on = store.value("VM", found[0], "resident_on")
-    if resident_on in {host_ref, NULL}:
-        write_running(store, found[0], host_ref, domain)
+    if store.value("VM", vm_ref, "resident_on") in {host_ref, NULL}:
+        write_running(store, vm_ref, host_ref, domain)
     else:
         xenops.destroy(host_ref, domain.vm_uuid)
 
@@ -72,7 +72,9 @@ def forget_operations(pool: Kernel) -> None:
     store = pool.store
     with store.lock:
         for vm_ref in store.refs("VM"):
-            allowed.update_vm(store, vm_ref, current_operations={}, scheduled_to_be_resident_on=NULL)
+            busy = store.value("VM", vm_ref, "current_operations")
+            if busy or store.value("VM", vm_ref, "scheduled_to_be_resident_on") != NULL:
+                allowed.update_vm(store, vm_ref, current_operations={}, scheduled_to_be_resident_on=NULL)
         for cls in _CLASSES_WITH_OPERATIONS:
             for ref in store.refs(cls):
                 store.update(cls, ref, current_operations={})

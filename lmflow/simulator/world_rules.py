@@ -10,6 +10,16 @@ from lmflow.simulator.store import Store
 from lmflow.simulator.values import NULL
 
 _PLACED = frozenset({"Running", "Paused"})
+_LOOKED_AT = (
+    "name_label",
+    "power_state",
+    "resident_on",
+    "is_control_domain",
+    "is_a_template",
+    "is_a_snapshot",
+    "VBDs",
+    "VIFs",
+)
 
 
 class ImpossibleWorldError(ValueError):
@@ -49,14 +59,14 @@ def _check_disks(store: Store) -> Iterator[str]:
         if not (store.exists("host", pbd["host"]) and store.exists("SR", pbd["SR"])):
             yield f"PBD {pbd['uuid']} joins a host or an SR that is not there."
     for ref in store.refs("VBD"):
-        vbd = store.record("VBD", ref)
-        if not store.exists("VM", vbd["VM"]) or (vbd["VDI"] != NULL and not store.exists("VDI", vbd["VDI"])):
-            yield f"VBD {vbd['uuid']} joins a VM or a disk that is not there."
+        vm_ref, vdi_ref = store.value("VBD", ref, "VM"), store.value("VBD", ref, "VDI")
+        if not store.exists("VM", vm_ref) or (vdi_ref != NULL and not store.exists("VDI", vdi_ref)):
+            yield f"VBD {store.value('VBD', ref, 'uuid')} joins a VM or a disk that is not there."
 
 
 def _check_vms(store: Store) -> Iterator[str]:
     for vm_ref in store.refs("VM"):
-        vm = store.record("VM", vm_ref)
+        vm = {name: store.value("VM", vm_ref, name) for name in _LOOKED_AT}
         if vm["is_control_domain"]:
             continue
         name, host_ref = vm["name_label"], vm["resident_on"]
@@ -91,12 +101,13 @@ def _check_reach(store: Store, vm: dict[str, Any], host_ref: str) -> Iterator[st
 
 
 def _check_memory(store: Store) -> Iterator[str]:
+    scheduled = memory.scheduled_vms(store)
     for host_ref in store.refs("host"):
         metrics_ref = store.value("host", host_ref, "metrics")
         if not store.exists("host_metrics", metrics_ref):
             yield f"Host {_name(store, 'host', host_ref)} has no metrics."
             continue
         total = store.value("host_metrics", metrics_ref, "memory_total")
-        taken = sum(memory.needed_by(store, ref) for ref in memory.occupants_of(store, host_ref))
+        taken = sum(memory.needed_by(store, ref) for ref in memory.occupants_of(store, host_ref, scheduled))
         if taken + store.value("host", host_ref, "memory_overhead") > total:
             yield f"The VMs on {_name(store, 'host', host_ref)} need more memory than the host has."

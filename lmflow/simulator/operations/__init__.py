@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lmflow.simulator.operations import host, pbd, pool, steering, vm_blocking, vm_migration, vm_power
+from lmflow.simulator.operations import host, pbd, steering, vm_blocking, vm_migration, vm_power
 
-__all__ = ["host", "pbd", "pool", "steering", "vm_blocking", "vm_migration", "vm_power"]
+__all__ = ["host", "pbd", "steering", "vm_blocking", "vm_migration", "vm_power"]
