@@ -88,14 +88,14 @@ class ScriptedHost:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def profile(self, *addresses: str, read_seconds: float = 5.0, tls: Tls | None = None) -> PoolProfile:
+    def profile(self, *addresses: str, read_seconds: float = 20.0, tls: Tls | None = None) -> PoolProfile:
         return PoolProfile(
             "scripted",
             addresses or (self.address,),
             scheme="https" if self._tls else "http",
             port=self.port,
             tls=tls or Tls(),
-            connect_timeout_seconds=5.0,
+            connect_timeout_seconds=20.0,
             read_timeout_seconds=read_seconds,
             witness_timeout_seconds=read_seconds,
         )

@@ -28,7 +28,7 @@ def connect() -> Iterator[Callable[..., Connection]]:
     """Log in to scripted hosts; ``read_seconds`` is the read time-out. Closed after the test."""
     made: list[Connection] = []
 
-    def log_in(host: ScriptedHost, *addresses: str, read_seconds: float = 5.0) -> Connection:
+    def log_in(host: ScriptedHost, *addresses: str, read_seconds: float = 20.0) -> Connection:
         made.append(Connection.open(host.profile(*addresses, read_seconds=read_seconds), lambda: PASSWORD))
         return made[-1]
 

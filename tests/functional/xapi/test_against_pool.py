@@ -41,8 +41,8 @@ def make_profile(pool: SimulatedPool, *addresses: str) -> PoolProfile:
         scheme=ready["scheme"],
         port=ready["port"],
         tls=Tls(fingerprints=fingerprints),
-        read_timeout_seconds=20.0,
-        witness_timeout_seconds=5.0,
+        read_timeout_seconds=30.0,
+        witness_timeout_seconds=15.0,
     )
 
 

@@ -52,7 +52,7 @@ def migrate(conn: Connection) -> object:
 @pytest.mark.parametrize("what", LOST)
 def test_lost_reply_is_unknown_and_never_sent_again(make_host: MakeHost, connect: Connect, what: str) -> None:
     host = make_host(script(LOST[what]))
-    conn = connect(host, read_seconds=0.3 if what == "no time" else 5.0)
+    conn = connect(host, read_seconds=2.0 if what == "no time" else 20.0)
     conn.arm()
     with pytest.raises(NoReplyError) as caught:
         migrate(conn)
@@ -173,7 +173,7 @@ def test_a_silent_listener_does_not_block_for_ever() -> None:
     """The kernel accepts for a listener that never does; the read time-out ends it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         host = ScriptedHost()
-        conn = Connection.open(host.profile(read_seconds=0.3), lambda: "x")
+        conn = Connection.open(host.profile(read_seconds=2.0), lambda: "x")
         conn.arm()
         object.__setattr__(conn.profile, "port", listener.getsockname()[1])
         done: list[type[BaseException]] = []

@@ -96,7 +96,7 @@ def test_login(make_host: MakeHost, logged: pytest.LogCaptureFixture, what: str)
 def test_witness(make_host: MakeHost, connect: Connect, logged: pytest.LogCaptureFixture, what: str) -> None:
     more = {"HTTP 401": Act("http", "401 Unauthorised"), "no time": Act("hang")}
     host = make_host({"VM.stat": [{**ACTS, **more}[what]]})
-    conn = connect(host, read_seconds=0.3 if what == "no time" else 5.0)
+    conn = connect(host, read_seconds=2.0 if what == "no time" else 20.0)
     view = witness.ask(conn, Host("h", "xcp-a", host.address, enabled=True, live=True), "0" * 36)
     assert not view.answered
     assert view.reason

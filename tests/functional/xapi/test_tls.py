@@ -103,7 +103,7 @@ def test_witness_checks_the_certificate(host: ScriptedHost, shown: tuple[ssl.SSL
 
 def test_no_tls_there() -> None:
     with ScriptedHost() as host:
-        profile = dataclasses.replace(host.profile(tls=Tls(insecure=True)), scheme="https", connect_timeout_seconds=0.5)
+        profile = dataclasses.replace(host.profile(tls=Tls(insecure=True)), scheme="https", connect_timeout_seconds=2.0)
         with pytest.raises(UnreachableError, match="TLS handshake") as caught:
             Connection.open(profile, lambda: "password")
         assert not isinstance(caught.value, LoginError)
