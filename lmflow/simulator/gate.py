@@ -65,6 +65,18 @@ def remove_operation(ctx: Context, cls: str, ref: str) -> None:
         ctx.store.update(cls, ref, current_operations=operations)
 
 
+def _wait_for_turn(ctx: Context, vm_ref: str, task: TaskHandle) -> None:
+    """Wait for the next try: the back-off, or less when the other operation ends. Who of many is next is chance."""
+    store = ctx.store
+
+    def is_over() -> bool:
+        return task.lost or task.cancelled.is_set() or not store.value("VM", vm_ref, "current_operations")
+
+    with store.changed:
+        store.changed.wait_for(is_over, ctx.clock.real(store.random.uniform(*BACK_OFF_SECONDS)))
+    task.raise_if_cancelled()
+
+
 @contextmanager
 def vm_operation(
     ctx: Context, vm_ref: str, name: str, check: Callable[[bool], None], leaving: Mapping[str, Value] | None = None
@@ -89,8 +101,7 @@ def vm_operation(
         if ctx.clock.now() > deadline:
             other_ref, other = next(iter(busy.items()))
             raise ApiFailure("OTHER_OPERATION_IN_PROGRESS", "VM", vm_ref, other, other_ref)
-        ctx.clock.wait(store.random.uniform(*BACK_OFF_SECONDS), task.cancelled)
-        task.raise_if_cancelled()
+        _wait_for_turn(ctx, vm_ref, task)
     try:
         yield
     finally:

@@ -42,7 +42,7 @@ def pool_migrate(ctx: Context, vm_ref: str, host_ref: str, options: Mapping[str,
 
     leaving: dict[str, Value] = {"scheduled_to_be_resident_on": NULL}
     with gate.vm_operation(ctx, vm_ref, OPERATION, check, leaving):
-        _migrate(ctx, vm_ref, host_ref, leaving)
+        _migrate(ctx, vm_ref, host_ref, options, leaving)
     return ""
 
 
@@ -52,7 +52,9 @@ def _check_running(ctx: Context, vm_ref: str) -> None:
     placement.check_power_state(ctx.store, vm_ref, "Running")
 
 
-def _migrate(ctx: Context, vm_ref: str, destination_ref: str, leaving: dict[str, Value]) -> None:
+def _migrate(
+    ctx: Context, vm_ref: str, destination_ref: str, options: Mapping[str, str], leaving: dict[str, Value]
+) -> None:
     """Reserve, copy and write down; what else the end of the operation is to write goes into ``leaving``."""
     task = gate.task_of(ctx)
     source_ref = _reserve(ctx, vm_ref, destination_ref)
@@ -62,6 +64,7 @@ def _migrate(ctx: Context, vm_ref: str, destination_ref: str, leaving: dict[str,
         if not ctx.pool.part(Toolstack).is_ready(source_ref):
             raise ApiFailure("CANNOT_CONTACT_HOST", source_ref)
         task.set_resident_on(source_ref)
+        placement.check_way(ctx.store, destination_ref, options)
         label = ctx.store.value("task", task.ref, "name_label")
         digits = task.ref.removeprefix("OpaqueRef:").replace("-", "")[:12]
         transfer = Transfer(

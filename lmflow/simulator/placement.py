@@ -5,6 +5,7 @@ Source: message_forwarding.ml and vm_helpers.ml of xapi; codes and parameters as
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from lmflow.simulator import allowed, memory
@@ -137,15 +138,43 @@ def check_can_be_here(
         raise ApiFailure("HOST_NOT_LIVE")
     if not may_be_disabled and not store.value("host", host_ref, "enabled"):
         raise ApiFailure("HOST_DISABLED", host_ref)
+    vm = store.record("VM", vm_ref)
+    _check_platform(store, vm_ref, vm, host_ref)
     if with_cpu:
         check_cpu(store, vm_ref, host_ref)
-    vm = store.record("VM", vm_ref)
     _check_storage(store, vm_ref, vm, host_ref)
     _check_networks(store, vm_ref, vm, host_ref)
     if with_memory:
         needed, free = memory.needed_by(store, vm_ref), memory.free_on(store, host_ref, scheduled)
         if needed > free:
             raise ApiFailure("HOST_NOT_ENOUGH_FREE_MEMORY", str(needed), str(free))
+    present = len(store.value("host", host_ref, "host_CPUs"))
+    if 0 < present < vm["VCPUs_max"] and "vcpu-unrestricted" not in vm["platform"]:
+        raise ApiFailure("HOST_NOT_ENOUGH_PCPUS", str(vm["VCPUs_max"]), str(present))
+
+
+def _check_platform(store: Store, vm_ref: str, vm: dict[str, Any], host_ref: str) -> None:
+    known = store.value("host", host_ref, "virtual_hardware_platform_versions")
+    wanted = vm["hardware_platform_version"]
+    if known and wanted not in known:
+        code = "VM_HOST_INCOMPATIBLE_VIRTUAL_HARDWARE_PLATFORM_VERSION"
+        raise ApiFailure(code, host_ref, f"[{'; '.join(str(version) for version in known)}]", vm_ref, str(wanted))
+
+
+def check_way(store: Store, host_ref: str, options: Mapping[str, str]) -> None:
+    """Refuse a network option by which the destination cannot be reached."""
+    network_ref = options.get("network")
+    if not network_ref:
+        return
+    if not store.exists("network", network_ref):
+        raise ApiFailure("HANDLE_INVALID", "network", network_ref)
+    here = [ref for ref in store.value("network", network_ref, "PIFs") if store.value("PIF", ref, "host") == host_ref]
+    if not here:
+        raise ApiFailure("PIF_NOT_PRESENT", host_ref, network_ref)
+    if not store.value("PIF", here[0], "currently_attached"):
+        raise ApiFailure("REQUIRED_PIF_IS_UNPLUGGED", here[0])
+    if not store.value("PIF", here[0], "IP"):
+        raise ApiFailure("INTERFACE_HAS_NO_IP", here[0])
 
 
 def _disks_of(store: Store, vm: dict[str, Any]) -> list[str]:
@@ -178,9 +207,10 @@ def _network_reaches(store: Store, network_ref: str, host_ref: str) -> bool:
         return True
     if network["PIFs"]:
         return any(store.value("PIF", ref, "host") == host_ref for ref in network["PIFs"])
-    # A network without wires is only on the hosts whose VMs use it now.
+    # A network without wires is only on the hosts whose VMs use it now, and anywhere while none does.
     users = [store.value("VIF", ref, "VM") for ref in network["VIFs"] if store.value("VIF", ref, "currently_attached")]
-    return all(store.value("VM", ref, "resident_on") in {NULL, host_ref} for ref in users)
+    places = {store.value("VM", ref, "resident_on") for ref in users} - {NULL}
+    return not places or host_ref in places
 
 
 def check_host_is_free(store: Store, host_ref: str) -> None:

@@ -125,7 +125,7 @@ class Transfer:
             self._copy()
             self._suspend()
             self._arrive()
-            self._play("finish", FINISH_SECONDS, [(0.0, 2 / 7), (0.3, 3 / 7), (0.6, 6 / 7)])
+            self._play("finish", FINISH_SECONDS, [(0.2, 2 / 7), (0.4, 4 / 7), (0.7, 6 / 7)])
             self._check_arrival()
             self._conclude("destination")
         except _TransferCancelledError:
@@ -171,6 +171,7 @@ class Transfer:
         self.cancellable = False
         self._show(10 / COPY_STEPS)
         self._play("suspend", SUSPEND_SECONDS)
+        self._show(1.0)
 
     def _arrive(self) -> None:
         lost = next((f for f in self._faults if f.phase == "finish" and f.kind == "fail" and f.end == "nowhere"), None)

@@ -95,7 +95,7 @@ class WorldBuilder:
         metrics_ref = self._add("host_metrics", name, {**metrics, "last_updated": self._clock.stamp()})
         fields = world_defaults.host_fields(name, address, item, now) | {"metrics": metrics_ref}
         host_ref = self._add("host", name, fields, item)
-        for number in range(item.get("cpus", 4)):
+        for number in range(item.get("cpus", world_defaults.CPUS)):
             cpu = {"host": host_ref, "number": number, "vendor": "GenuineIntel", "speed": 2400, "family": 6}
             self._add("host_cpu", f"{name}/{number}", cpu)
         for index, network in enumerate(item.get("networks", ())):

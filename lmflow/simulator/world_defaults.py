@@ -13,6 +13,8 @@ Fields = dict[str, Value]
 Item = Mapping[str, Any]
 
 _FEATURES = "1fc9cbf5-f6f83203-2991cbf5-00000123-00000001-00000329-00000000-00000000"
+CPUS = 16
+"""How many a host has unless the description says otherwise."""
 _GUEST_FEATURES = ("suspend", "shutdown", "reboot", "poweroff", "vcpu-hotplug")
 
 
@@ -46,7 +48,7 @@ def cpu_info(item: Item) -> dict[str, str]:
     cpu = item.get("cpu", {})
     features = cpu.get("features", _FEATURES)
     return {
-        "cpu_count": str(item.get("cpus", 4)),
+        "cpu_count": str(item.get("cpus", CPUS)),
         "socket_count": "1",
         "threads_per_core": "1",
         "vendor": cpu.get("vendor", "GenuineIntel"),

@@ -201,3 +201,27 @@ def test_what_is_refused_took_no_effect(moves: Moves) -> None:
     assert record["error_info"] == ["HOST_DISABLED", moves.ref("host", "h2")]
     entries = [entry for entry in moves.pool.audit.entries() if entry.method.endswith("VM.pool_migrate")]
     assert [entry.effect for entry in entries] == [False, False]
+
+
+def test_a_network_without_wires_goes_where_its_users_are(make_moves: Make) -> None:
+    here, there = vm("here", vifs=["inside"]), vm("there", host="h2", vifs=["inside"])
+    alone = make_moves(world_with(here))
+    assert alone.refuse("here", "h2")[0] == "VM_REQUIRES_NETWORK"
+    together = make_moves(world_with(here, there))
+    together.set_copy("here", 1)
+    assert together.finish("here", "h2")["status"] == "success"
+
+
+def test_hardware_that_the_destination_lacks(make_moves: Make) -> None:
+    moves = make_moves(world_with(vm("many", vcpus=512), vm("new", fields={"hardware_platform_version": 99})))
+    h2, new = moves.ref("host", "h2"), moves.ref("VM", "new")
+    assert moves.refuse("many", "h2") == ["HOST_NOT_ENOUGH_PCPUS", "512", "16"]
+    code = "VM_HOST_INCOMPATIBLE_VIRTUAL_HARDWARE_PLATFORM_VERSION"
+    assert moves.refuse("new", "h2") == [code, h2, "[0; 1; 2]", new, "99"]
+
+
+def test_a_way_that_does_not_lead_there(moves: Moves) -> None:
+    h2, network = moves.ref("host", "h2"), moves.ref("network", "only-h1")
+    assert moves.refuse("v", "h2", network=network) == ["PIF_NOT_PRESENT", h2, network]
+    moves.set_copy("v", 1)
+    assert moves.finish("v", "h2", network=moves.ref("network", "lan"))["status"] == "success"
