@@ -50,6 +50,7 @@ def test_help_loads_every_command_and_nothing_heavy() -> None:
     for name, (_, text) in zip(NAMES, replies[1:], strict=True):
         assert f"\n  {name} " in overview
         assert text.startswith(f"usage: lmflow {name} ")
+        assert "password" not in text, "a password is never an argument"
     assert not [m for m in modules if m in HEAVY or m.startswith(tuple(f"{heavy}." for heavy in HEAVY))]
 
 
