@@ -55,10 +55,10 @@ class Client:
         waits: Waits | None = None,
         notify: Callable[[Notice], None] | None = None,
     ) -> None:
-        self._database = Database.open(database_url)
+        self._waits = waits or Waits()
+        self._database = Database.open(database_url, outage_seconds=self._waits.outage_seconds)
         self._profiles = dict(profiles)
         self._password = password
-        self._waits = waits or Waits()
         self._notify = notify or ignore_notice
 
     def __enter__(self) -> Self:

@@ -21,7 +21,7 @@ def check_features(snapshot: Snapshot) -> Iterator[Finding]:
     vendor, features = flags.get("vendor", ""), flags.get("features", "")
     if vendor and host.cpu_vendor and vendor != host.cpu_vendor:
         reason = f"it was booted on a CPU of {vendor}, {host.name_label} has {host.cpu_vendor}"
-    elif _lacks(features, host.cpu_features):
+    elif _lacks(features, host.cpu_features_pv if snapshot.vm.domain_type == "pv" else host.cpu_features):
         reason = f"it was booted with CPU features that {host.name_label} lacks"
     else:
         return

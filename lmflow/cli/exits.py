@@ -50,7 +50,7 @@ _OF_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
     (KeyboardInterrupt, Exit.SIGINT),
 )
 
-_OF_SUSPENSION = {"unknown": Exit.UNKNOWN, "unreachable": Exit.UNREACHABLE}
+_OF_SUSPENSION = {"unknown": Exit.UNKNOWN, "unreachable": Exit.UNREACHABLE, "detached": Exit.SIGINT}
 
 # What a person has to know first stands first.
 _GRAVITY = (Exit.SIGINT, Exit.UNKNOWN, Exit.DIRTY, Exit.FAILED, Exit.INTERRUPTED, Exit.GOES_ON, Exit.REFUSED)
@@ -59,7 +59,7 @@ _GRAVITY = (Exit.SIGINT, Exit.UNKNOWN, Exit.DIRTY, Exit.FAILED, Exit.INTERRUPTED
 def get_exit(result: Outcome | BaseException) -> Exit:
     """Return the exit code of an outcome, or of an error that ended a command."""
     if isinstance(result, Outcome):
-        return _OF_STATE[result.run.state]
+        return _OF_SUSPENSION.get(result.reason, _OF_STATE[result.run.state])
     if isinstance(result, exceptions.FlowSuspended):
         return _OF_SUSPENSION.get(result.reason, Exit.INTERRUPTED)
     return next((code for kind, code in _OF_ERROR if isinstance(result, kind)), Exit.INTERNAL)

@@ -1,7 +1,8 @@
 """Our own book of changes to the pool: written before each change, so that only ours is ever undone.
 
-A change goes ``intended`` -> ``done`` -> ``undone``, or ends as ``void`` (it never happened) or ``unproved`` (it is as
-intended, and nothing shows that it was us). Only ``done`` is undone.
+A change goes ``intended`` -> ``done`` -> ``undoing`` -> ``undone``, or ends as ``void`` (it never happened) or
+``unproved`` (it is as intended, and nothing shows that it was us). Only what is ``done`` is undone. The records of
+finished tasks stay in the pool until the run ends (see ``traces``): until then they are evidence.
 """
 
 from __future__ import annotations
@@ -10,7 +11,13 @@ import dataclasses
 import uuid
 from collections.abc import Callable
 
-from lmflow.exceptions import FlowSuspended, MigrationFailedError, NoReplyError
+from lmflow.exceptions import (
+    FlowSuspended,
+    MigrationFailedError,
+    NoReplyError,
+    SessionNotArmedError,
+    UnreachableError,
+)
 from lmflow.models import StartedTask, TaskView
 from lmflow.tasks.context import Context
 from lmflow.xapi import async_tasks
@@ -56,27 +63,26 @@ def send(context: Context, attempt_id: str, start: Callable[[], StartedTask]) ->
     """Send one changing call and wait for its task's end; None when no task of ours is to be found.
 
     No reply is no verdict: our session is ended, so that the call can no longer begin, and the pool is asked
-    for a task with our mark. Side effect: the finished task's record is destroyed.
+    for a task with our mark.
     """
     context.adopt_session()
+    task_uuid = ""
     try:
         task_uuid = start().task_uuid
+    except SessionNotArmedError as error:
+        raise UnreachableError(error.message) from error
     except NoReplyError as error:
         context.say("message", error.message)
         context.fence_off()
-        task_uuid = ""
     return wait_for_end(context, task_uuid=task_uuid, attempt_id=attempt_id)
 
 
 def wait_for_end(context: Context, *, task_uuid: str = "", attempt_id: str) -> TaskView | None:
-    """Wait until that task has ended, destroy its record and return its last state; None when there is none."""
+    """Wait until that task has ended and return its last state; None when there is none."""
     began = context.clock()
     while True:
         task = async_tasks.find_task(context.connection, task_uuid=task_uuid, attempt_id=attempt_id)
-        if task is None:
-            return None
-        if task.status != "pending":
-            async_tasks.destroy_task(context.connection, task.uuid)
+        if task is None or task.status != "pending":
             return task
         if context.clock() - began > context.waits.operation_seconds:
             raise FlowSuspended("deadline", f"{task.name_label} has not ended in {context.waits.operation_seconds:g} s")

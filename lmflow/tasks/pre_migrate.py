@@ -36,7 +36,9 @@ class PreMigrate(BaseTask):
 
     def undo(self, context: Context) -> None:
         """Unplug what is ours, last first."""
-        ours = [c for c in changes.list_changes(context) if c.kind == PLUG and c.step in ("intended", "done")]
+        ours = [
+            c for c in changes.list_changes(context) if c.kind == PLUG and c.step in ("intended", "done", "undoing")
+        ]
         if not ours or not _proved_absent(context):
             for change in ours:
                 _leave(context, change, "the VM is not proved to be elsewhere than on the destination")
@@ -44,7 +46,7 @@ class PreMigrate(BaseTask):
         for change in reversed(ours):
             if change.step == "intended":
                 change = _find_out(context, change)  # noqa: PLW2901 - the same change, after asking the pool
-            if change.step == "done":
+            if change.step in ("done", "undoing"):
                 _ensure_unplugged(context, change)
 
 
@@ -89,9 +91,12 @@ def _settle_plug(context: Context, pbd_uuid: str, attempt_id: str, *, succeeded:
 
 
 def _ensure_unplugged(context: Context, change: changes.Change) -> None:
+    if change.step == "undoing":
+        changes.wait_for_end(context, attempt_id=change.attempt_id)
     pbd = reads.read_pbd(context.connection, change.object_uuid)
     if pbd is not None and pbd.currently_attached:
         attempt_id = changes.make_attempt_id()
+        changes.write(context, PLUG, pbd.uuid, "undoing", attempt_id)
         task = changes.send(
             context,
             attempt_id,

@@ -12,6 +12,7 @@ from lmflow.exceptions import (
     MigrationFailedError,
     NoReplyError,
     RefusedError,
+    SessionNotArmedError,
     UnreachableError,
     XapiFailureError,
 )
@@ -86,7 +87,7 @@ class SubmitPoolMigrate(BaseTask):
         except NoReplyError as error:
             context.say("message", error.message)
             return False
-        except UnreachableError as error:
+        except (UnreachableError, SessionNotArmedError) as error:
             context.database.attempts.ended(context.fence, attempt.uuid, "not sent")
             context.say("message", error.message)
             context.pause(context.waits.poll_seconds)

@@ -7,11 +7,14 @@ from lmflow.xapi import async_tasks
 
 
 def remove_traces(context: Context) -> None:
-    """Destroy the finished task records of every attempt of the run; the verdict on them is stored before.
+    """Destroy the finished task records of every attempt and change of the run; their verdicts are stored before.
 
     Safe to repeat: a record that is gone is no error. A pending one is left alone.
     """
-    for attempt in context.database.attempts.list(context.run_uuid):
-        task = async_tasks.find_task(context.connection, task_uuid=attempt.task_uuid, attempt_id=attempt.uuid)
+    marks = [(a.task_uuid, a.uuid) for a in context.database.attempts.list(context.run_uuid)]
+    changed = context.database.events.list(context.run_uuid, kind="change")
+    marks += [("", mark) for mark in dict.fromkeys(str(e.data["attempt_id"]) for e in changed)]
+    for task_uuid, attempt_id in marks:
+        task = async_tasks.find_task(context.connection, task_uuid=task_uuid, attempt_id=attempt_id)
         if task is not None and task.status != "pending":
             async_tasks.destroy_task(context.connection, task.uuid)

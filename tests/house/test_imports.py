@@ -18,7 +18,7 @@ DECLARED_AS = {
     "rich": "rich",
     "sqlalchemy": "SQLAlchemy",
     "stevedore": "stevedore",
-    "taskflow": "taskflow[database]",
+    "taskflow": "taskflow",
     "XenAPI": "XenAPI",
 }
 OURS = re.compile(r"lmflow(\.models(\.\w+)?)?")
