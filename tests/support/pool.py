@@ -124,7 +124,7 @@ def start_pool(
     """Start a simulator on a world (``lab``, a JSON file) or a pool database (XML), and wait until it listens."""
     directory.mkdir(parents=True, exist_ok=True)
     ready_file = directory / "ready.json"
-    source = ["--pool-db" if str(world).endswith(".xml") else "--world", str(world)]
+    source = ["--pool-db" if str(world).endswith((".xml", ".xml.gz")) else "--world", str(world)]
     command = [sys.executable, "-m", "lmflow.simulator", *source, "--ready-file", str(ready_file)]
     command += ["--time-scale", str(time_scale), *options]
     with (directory / "simulator.log").open("ab") as log:
