@@ -90,6 +90,7 @@ def test_hang_without_end_lasts_until_the_listener_goes(wire: WireClient) -> Non
         assert call.is_running
         wire.pool.server.take_down(wire.ref("host", "h1"))
     assert isinstance(call.error, http.client.RemoteDisconnected)
+    _wait_for(lambda: _entries(wire, CALL)[0].outcome == "closed")
 
 
 def test_session_invalid_really_ends_the_session(wire: WireClient) -> None:

@@ -140,6 +140,7 @@ def test_cancel_becomes_allowed_and_is_lost_past_the_last_point(wire: WireClient
     handle.set_cancellable(False)
     assert wire.call("task.get_allowed_operations", task) == []
     assert wire.call("task.cancel", task) == ""
+    assert not handle.cancelled.is_set()
     migration.leave.set()
     assert wire.wait_for_task(task)["status"] == "success"
 
