@@ -17,6 +17,7 @@ from stevedore.extension import Extension
 
 from lmflow.cli.exits import Exit
 from lmflow.cli.printer import drop_output
+from lmflow.exceptions import UsageError
 
 if TYPE_CHECKING:
     from lmflow.cli.main import LmflowApp
@@ -45,6 +46,13 @@ class _Answering(DisplayCommandBase[Any]):
     """Runs ``answer`` and prints it; the exit code is the answer's."""
 
     formatters: ClassVar[Mapping[str, str]]
+    columns: ClassVar[Sequence[str]]
+    # Whether the exit code tells what happened to a VM: nothing that befalls the output may change it then.
+    moves_vms: ClassVar[bool] = False
+
+    def get_epilog(self) -> str:
+        """Say where the other options are."""
+        return "Options for all commands (--config-file, --pool, --database, --debug, -v, -q): lmflow --help"
 
     def _load_formatter_plugins(self) -> Any:
         """Build cliff's collection of formatters from our table, so that ``text`` is no format of other programs."""
@@ -68,21 +76,28 @@ class _Answering(DisplayCommandBase[Any]):
         return answer.columns, answer.data
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        """Print the answer in the format asked for.
-
-        A reader of stdout that has gone away does not change what happened to the VM: the exit code stays.
-        """
+        """Print the answer in the format asked for; the columns are checked before anything is done."""
+        unknown = [name for name in parsed_args.columns if self._normalize_column_name(name) not in self.columns]
+        if unknown:
+            raise UsageError(f"there is no column {unknown[0]!r}", candidates=self.columns)
         self.formatter = self._formatter_plugins[parsed_args.formatter].obj
         answer = self.answer(parsed_args)
         try:
-            if parsed_args.formatter == "text" and not parsed_args.columns:
-                self.app.stdout.writelines(line + "\n" for line in answer.lines)
-            else:
-                self.produce_output(parsed_args, answer.columns, answer.data)
-            self.app.stdout.flush()
+            self._print(parsed_args, answer)
         except BrokenPipeError:
             drop_output()
+        except OSError as error:
+            drop_output()
+            self.get_app().printer.insist(f"lmflow: the answer could not be written: {error.strerror}")
+            return int(answer.exit if self.moves_vms else Exit.INTERNAL)
         return int(answer.exit)
+
+    def _print(self, parsed_args: argparse.Namespace, answer: Answer) -> None:
+        if parsed_args.formatter == "text" and not parsed_args.columns:
+            self.app.stdout.writelines(line + "\n" for line in answer.lines)
+        else:
+            self.produce_output(parsed_args, answer.columns, answer.data)
+        self.app.stdout.flush()
 
 
 class ShowCommand(_Answering, ShowOne):

@@ -13,6 +13,9 @@ from lmflow.cli.sentences import OUTCOME_COLUMNS, make_outcome_row, tell_outcome
 class Migrate(ShowCommand):
     """Migrate a running VM to another host of its pool."""
 
+    columns = OUTCOME_COLUMNS
+    moves_vms = True
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the VM, the destination and how the request is named."""
         parser = super().get_parser(prog_name)

@@ -175,15 +175,16 @@ class Following:
     seen: set[int] = dataclasses.field(default_factory=set)
 
     def judge(self, outcome: Outcome) -> Exit:
-        """Return the exit code of an outcome; 130, with a word on what goes on, if ctrl-C let go of the run."""
-        if outcome.reason != "detached" or not self._saw(signal.SIGINT):
+        """Return the exit code of an outcome; when a signal made lmflow let go, say what goes on and what to do."""
+        if outcome.reason != "detached":
             return get_exit(outcome)
-        short = outcome.run.uuid[:8]
+        short, by_hand = outcome.run.uuid[:8], self._saw(signal.SIGINT)
         self.printer.insist(
-            f"ctrl-C: lmflow let go of run {short}.  What the pool has begun goes on; nothing is undone."
+            f"{'ctrl-C' if by_hand else 'told to stop'}: lmflow let go of run {short}."
+            "  What the pool has begun goes on; nothing is undone."
         )
         self.printer.insist(f"  the run is resumable.  try: lmflow resume {short}")
-        return Exit.SIGINT
+        return Exit.SIGINT if by_hand else Exit.INTERRUPTED
 
     def _saw(self, number: int) -> bool:
         with contextlib.suppress(BlockingIOError):

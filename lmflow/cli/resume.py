@@ -16,6 +16,9 @@ from lmflow.models import Outcome
 class Resume(ListCommand):
     """Take up interrupted runs: ask the pool, then conclude, re-attach, redo or roll back."""
 
+    columns = OUTCOME_COLUMNS
+    moves_vms = True
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the run."""
         parser = super().get_parser(prog_name)

@@ -12,6 +12,8 @@ from lmflow.cli.sentences import RUN_COLUMNS, make_run_row, shorten
 class RunList(ListCommand):
     """List the open runs, or all of them."""
 
+    columns = RUN_COLUMNS
+
     formatter_default = "table"
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

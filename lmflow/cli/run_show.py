@@ -18,6 +18,8 @@ _REPEATED = ("created", "intent")
 class RunShow(ShowCommand):
     """Show one run: request, state, picture and events."""
 
+    columns = (*RUN_COLUMNS, "reason", "requested_by", "pool", "vm_uuid", "events")
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the run."""
         parser = super().get_parser(prog_name)
@@ -33,10 +35,9 @@ class RunShow(ShowCommand):
             events = client.events(run.uuid)
             picture = render(client.picture(run.uuid), "text") if parsed_args.formatter == "text" else ""
         kept = Nested([event.to_json() for event in events], "\n".join(_tell_event(event) for event in events))
-        columns = (*RUN_COLUMNS, "reason", "requested_by", "pool", "vm_uuid", "events")
         request = run.request
         more = (request.reason, request.requested_by, request.pool_profile, request.vm_uuid, kept)
-        return Answer(columns, (*make_run_row(run), *more), _tell(run, events, picture))
+        return Answer(self.columns, (*make_run_row(run), *more), _tell(run, events, picture))
 
 
 def _tell(run: Run, events: Sequence[Event], picture: str) -> Iterator[str]:

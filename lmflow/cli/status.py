@@ -12,6 +12,8 @@ from lmflow.cli.sentences import STATUS_COLUMNS, make_status_row, tell_status
 class Status(ListCommand):
     """Tell what needs me now; first of all whether a VM is down."""
 
+    columns = STATUS_COLUMNS
+
     def answer(self, parsed_args: argparse.Namespace) -> Answer:
         """Ask the database and the pools; changes nothing."""
         app = self.get_app()

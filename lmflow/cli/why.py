@@ -12,6 +12,8 @@ from lmflow.cli.sentences import WHY_COLUMNS, make_why_row, tell_why
 class Why(ShowCommand):
     """Explain a run: what was written last, what the pool says now, the verdict, one command."""
 
+    columns = WHY_COLUMNS
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the run."""
         parser = super().get_parser(prog_name)

@@ -3,9 +3,9 @@
 import json
 import logging
 import os
-import pathlib
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -47,6 +47,18 @@ def test_streams_that_are_closed_or_broken_do_not_change_what_happens(simulator:
     os.close(writer)
     assert broken.wait(60) == 0
     assert pool.runs_on("web-01") == ["xcp-a"]
+    with Path("/dev/full").open("w") as full:
+        unwritable = scene.popen("migrate", "web-01", "--to", "xcp-b", "-f", "json", stdout=full)
+        assert unwritable.wait(60) == 0
+    assert pool.runs_on("web-01") == ["xcp-b"]
+    assert "could not be written" in scene.read_output(unwritable)[1]
+
+
+def test_an_unknown_column_is_refused_before_anything_is_done(scene: Scene, here: Command) -> None:
+    scene.config_file.write_text("no configuration is read either")
+    done = here("migrate", "web-01", "--to", "xcp-b", "-f", "json", "-c", "stat")
+    assert done.returncode == 2
+    assert "state" in done.stderr
 
 
 def test_stdout_is_data_and_stderr_is_chatter(simulator: Simulator, lmflow: Command, here: Command) -> None:
@@ -61,6 +73,15 @@ def test_stdout_is_data_and_stderr_is_chatter(simulator: Simulator, lmflow: Comm
         same = here("-q", *again, "-f", how)
         assert (same.returncode, same.stderr) == (0, ""), how
         assert told["run"] in same.stdout
+
+
+def test_debugging_shows_everything_but_secrets(simulator: Simulator, lmflow: Command, scene: Scene) -> None:
+    simulator()
+    log = scene.directory / "debug.log"
+    done = lmflow("--debug", "--log-file", str(log), "migrate", "web-01", "--to", "xcp-b")
+    assert done.returncode == 0
+    assert "taskflow" in done.stderr
+    assert "taskflow" in log.read_text(), "the judge of the scene looks for secrets in it"
 
 
 def test_ctrl_c_lets_go_and_says_so(simulator: Simulator, lmflow: Command, scene: Scene) -> None:
@@ -118,7 +139,7 @@ def test_graph_needs_neither_configuration_nor_database(scene: Scene, here: Comm
     scene.config_file.write_text("broken")
     done = here("graph", "move", "--ascii")
     assert done.returncode == 0, done.stderr
-    golden = pathlib.Path(__file__).parents[1] / "data" / "pictures" / "move.ascii.txt"
+    golden = Path(__file__).parents[1] / "data" / "pictures" / "move.ascii.txt"
     assert done.stdout == golden.read_text()
 
 
@@ -148,7 +169,7 @@ def test_a_run_can_be_drawn_listed_shown_and_explained(simulator: Simulator, lmf
         assert "version" in upgraded.stderr
 
 
-def test_the_simulator_command_serves_until_told_to_stop(scene: Scene, tmp_path: pathlib.Path) -> None:
+def test_the_simulator_command_serves_until_told_to_stop(scene: Scene, tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
     child = scene.popen("simulator", "--world", "lab", "--ready-file", str(ready))
     scene.wait_until(ready.exists)

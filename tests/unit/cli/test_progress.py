@@ -1,12 +1,16 @@
 """What is shown while a run goes on."""
 
 import io
+import os
+import signal
 
 import pytest
 
+from lmflow.cli.exits import Exit
 from lmflow.cli.printer import Printer
-from lmflow.cli.progress import PlainDisplay, TerminalDisplay, _Guarded
-from lmflow.models import Notice
+from lmflow.cli.progress import Following, PlainDisplay, TerminalDisplay, _Guarded
+from lmflow.models import Notice, RunState
+from tests.support.answers import make_outcome
 
 
 class Clock:
@@ -85,6 +89,22 @@ def test_a_terminal_gets_lines_and_a_bar(clock: Clock) -> None:
     display.close()
     assert "a [bold]name[/bold] is not markup" in stream.getvalue()
     assert "await_pool_migrate" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, Exit.SIGINT, "ctrl-C"), (signal.SIGTERM, Exit.INTERRUPTED, "told to stop")],
+)
+def test_what_made_lmflow_let_go_is_told_apart(stream: io.StringIO, number: int, code: Exit, word: str) -> None:
+    reader, writer = os.pipe2(os.O_NONBLOCK)
+    os.write(writer, bytes([signal.SIGWINCH, number]))
+    following = Following(None, Printer(stream, quiet=True), reader)  # type: ignore[arg-type]
+    detached = make_outcome(RunState.SUSPENDED, reason="detached")
+    assert [following.judge(detached) for _ in range(2)] == [code] * 2, "of several runs, too"
+    assert stream.getvalue().startswith(f"{word}: lmflow let go of run a1c9f00d.")
+    assert following.judge(make_outcome(RunState.SUCCESS)) is Exit.DONE
+    os.close(reader)
+    os.close(writer)
 
 
 class Breaking:
