@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.phase_faults import PhaseFault, synchronisation_failure
 from lmflow.simulator.toolstack import READY, Toolstack, host_of_role
@@ -117,6 +118,9 @@ class Transfer:
     def _migrate(self) -> None:
         try:
             self._check_domain()
+            if not self._toolstack.is_up(self.destination_ref):
+                # xenopsd reaches its peer through the destination's toolstack.
+                raise _TransferFailedError(("VM_MIGRATE_CONTACT_REMOTE_SERVICE_FAILED",), "source")
             self._take_faults()
             self._begin()
             self._play("setup", SETUP_SECONDS)
@@ -133,6 +137,9 @@ class Transfer:
             self._conclude("source", cancelled=True)
         except _TransferFailedError as failure:
             self._conclude(failure.end, failure.error)
+        except ApiFailure as failure:
+            # Somebody took the VM or a host out of the database meanwhile.
+            self._conclude("source", tuple(failure.description))
 
     def _check_domain(self) -> None:
         known = self._xenops.find(self.source_ref, self.vm_uuid)

@@ -1,4 +1,19 @@
-"""Turns the description of a world into objects of the pool's database."""
+"""Turns the description of a world into objects of the pool's database.
+
+A description is a JSON object; amounts of memory and disk are bytes or text like ``2 GiB``:
+
+- ``name``; ``pool``: fields of the pool object;
+- ``networks``: name, bridge, other_config;
+- ``hosts``: name, coordinator, memory, cpus, cpu {vendor, features}, version {product_version, ...}, enabled, live,
+  networks (a PIF on each, the first is the management interface), dom0_memory;
+- ``storage``: name, type, shared, default, content_type, size, hosts: a list, or {host: plugged | unplugged};
+- ``vms``: name, host, power_state (Running if it has a host, else Halted), memory, vcpus, disks [{name, sr, size}],
+  cds [{} or {iso, sr}], vifs [network], drivers, cpu_features or cpu_features_of a host, domain_type, pv_kernel,
+  pv_ramdisk, pv_bootloader, nomigrate, nested_virt, is_a_template, is_a_snapshot, blocked_operations, other_config,
+  copy_seconds.
+
+Hosts, networks, storage and VMs may also have ``uuid`` and ``fields``, which override the object's own.
+"""
 
 from __future__ import annotations
 

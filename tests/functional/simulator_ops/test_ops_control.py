@@ -64,15 +64,22 @@ def test_a_phase_fault_restarts_a_toolstack_at_its_fraction(moves: Moves) -> Non
 
 
 def test_a_stopped_toolstack_stays_down_until_it_is_restarted(moves: Moves) -> None:
-    control(moves, "POST", "/toolstack", {"host": "h2", "action": "stop"})
     moves.set_copy("v", 1)
+    moves.fault(phase="copy", kind="stop", host="destination")
     record = moves.finish("v", "h2")
     assert record["error_info"] == ["CANNOT_CONTACT_HOST", moves.ref("host", "h2")]
     assert control(moves, "GET", "/toolstack")[1] == {"h1": "ready", "h2": "down"}
+    assert moves.finish("w", "h1")["error_info"] == ["CANNOT_CONTACT_HOST", moves.ref("host", "h2")]
     observer = moves.observe("v")
     control(moves, "POST", "/toolstack", {"host": "h2"})
     observer.wait_until_back()
     assert moves.runs_on("v") == ["h2"]
+
+
+def test_a_destination_that_was_down_before_is_never_reached(moves: Moves) -> None:
+    control(moves, "POST", "/toolstack", {"host": "h2", "action": "stop"})
+    assert moves.finish("v", "h2")["error_info"] == ["VM_MIGRATE_CONTACT_REMOTE_SERVICE_FAILED"]
+    assert (moves.runs_on("v"), moves.vm("v")["power_state"]) == (["h1"], "Running")
 
 
 @pytest.mark.parametrize(
