@@ -124,6 +124,7 @@ def _crash(app: LmflowApp, pool: DemoPool) -> int:
     pool.control("POST", "/copy_seconds", {"vm": vm["uuid"], "seconds": _CRASH_COPY_SECONDS})
     app.printer.say(f"$ lmflow migrate {vm_name} --to {destination}")
     command = [sys.executable, "-m", "lmflow", "--config-file", str(pool.config_file)]
+    command += ["-q"] if app.printer.is_quiet else []
     child = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
         [*command, "migrate", vm_name, "--to", destination, "--reason", "lmflow demo --crash"],
         stdin=subprocess.DEVNULL,

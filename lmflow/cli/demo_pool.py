@@ -142,31 +142,45 @@ def find_demo(directory: Path | None = None) -> DemoPool | None:
 
 
 def start_demo(directory: Path | None = None, *, time_scale: float = TIME_SCALE) -> DemoPool:
-    """Start the simulator as a detached process that ends by itself when idle, and wait until it listens."""
+    """Start the simulator as a detached process that ends by itself when idle, and wait until it listens.
+
+    A pool that ended by itself goes on from its state; one that cannot (another version wrote it) begins anew.
+    """
     directory = directory or get_directory()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    ready_file, state_file = directory / "ready.json", directory / "state.json"
-    ready_file.unlink(missing_ok=True)
-    if not state_file.exists():
-        # A pool that starts anew knows nothing of the runs of the last one.
+    had_state = (directory / "state.json").exists()
+    if not had_state:
+        # A pool that begins anew knows nothing of the runs of the last one.
         _forget(directory)
-    command = [sys.executable, "-m", "lmflow.simulator", "--world", PROFILE, "--time-scale", str(time_scale)]
-    command += ["--ready-file", str(ready_file), "--idle-exit", str(IDLE_EXIT_SECONDS), "--state", str(state_file)]
-    with (directory / "simulator.log").open("ab") as log:
-        child = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory, start_new_session=True
-        )
-    _wait_until_ready(child, ready_file, directory)
-    (directory / "process.json").write_text(
-        json.dumps({"pid": child.pid, "started": _read_start(child.pid)}), encoding="utf-8"
-    )
-    # The pool outlives this process on purpose; Popen would warn of a child that still runs.
-    child.returncode = 0
+    try:
+        _start(directory, time_scale)
+    except LmflowError:
+        if not had_state:
+            raise
+        _forget(directory)
+        _start(directory, time_scale)
     pool = find_demo(directory)
     if pool is None:
         raise LmflowError("the demo pool began to listen and then fell silent", advice=f"see {directory}/simulator.log")
     pool.write_config()
     return pool
+
+
+def _start(directory: Path, time_scale: float) -> None:
+    ready_file = directory / "ready.json"
+    ready_file.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "lmflow.simulator", "--world", PROFILE, "--time-scale", str(time_scale)]
+    command += ["--ready-file", str(ready_file), "--idle-exit", str(IDLE_EXIT_SECONDS)]
+    command += ["--state", str(directory / "state.json")]
+    with (directory / "simulator.log").open("ab") as log:
+        child = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory, start_new_session=True
+        )
+    _wait_until_ready(child, ready_file, directory)
+    process = {"pid": child.pid, "started": _read_start(child.pid)}
+    (directory / "process.json").write_text(json.dumps(process), encoding="utf-8")
+    # The pool outlives this process on purpose; Popen would warn of a child that still runs.
+    child.returncode = 0
 
 
 def _forget(directory: Path) -> None:

@@ -27,6 +27,10 @@ class RunList(ListCommand):
         """Read the run index; the table leaves out what does not fit a terminal."""
         with get_place(self.get_app()).open_client() as client:
             runs = client.runs(active_only=not parsed_args.all, limit=parsed_args.limit)
+        if not runs:
+            self.get_app().printer.say(
+                "No run at all." if parsed_args.all else "No open run; --all lists ended ones too."
+            )
         rows = tuple(make_run_row(run) for run in runs)
         lines = (f"{shorten(row[0])}  {row[1]}  {row[2]} -> {row[3]}  {row[4].upper()}  {row[7]}" for row in rows)
         if parsed_args.formatter == "table" and not parsed_args.columns:

@@ -78,7 +78,7 @@ def tell_outcome(outcome: Outcome) -> Iterator[str]:
     if outcome.findings and run.state is RunState.REFUSED:
         yield f"  refused by {_count(len(outcome.findings), 'check')}, nothing was changed"
     elif run.summary not in ("", outcome.vm_state) and run.state is not RunState.SUCCESS:
-        yield from wrap("why", run.summary)
+        yield from wrap("why", run.summary.removeprefix(f"{outcome.vm_state}; "))
     yield from explain_findings(outcome.findings)
     if outcome.error:
         yield from wrap("XAPI", " ".join((outcome.error.code, *outcome.error.params)))

@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from subprocess import CompletedProcess
 
@@ -79,6 +80,27 @@ def test_the_demo_is_killed_in_mid_migration_and_resumes(newcomer: Command, dire
     assert pool is not None
     migrations = [e for e in pool.control("GET", "/audit") if e["method"].endswith("VM.pool_migrate")]
     assert [e["effect"] for e in migrations] == [True]
+
+
+def test_a_pool_that_ended_goes_on_from_its_state_and_begins_anew_when_that_is_broken(tmp_path: pathlib.Path) -> None:
+    for state in ("", "{", None):
+        if state:
+            (tmp_path / "state.json").write_text(state)
+        kept = tmp_path / "lmflow.db"
+        kept.touch()
+        pool = demo_pool.start_demo(tmp_path, time_scale=100)
+        assert kept.exists() == (state is None), "the runs are those of the pool's state"
+        assert demo_pool.find_demo(tmp_path) == pool
+        pool.control("POST", "/stop", {})
+        wait_for_end(pool)
+    assert not demo_pool.stop_demo(tmp_path)
+
+
+def wait_for_end(pool: demo_pool.DemoPool) -> None:
+    limit = time.monotonic() + 30
+    while demo_pool.find_demo(pool.directory) is not None or not (pool.directory / "state.json").exists():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
 
 
 def test_stopping_what_does_not_run_is_no_error(newcomer: Command) -> None:
