@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 PHASES = ("setup", "copy", "suspend", "finish")
-KINDS = ("fail", "restart", "stop")
+KINDS = ("fail", "restart", "stop", "hold")
 PLUGS = ("PBD.plug", "PBD.unplug")
 
 _ENDS = {
@@ -31,7 +31,8 @@ class PhaseFault:
     """What happens at fraction ``at`` of a phase.
 
     ``end`` says, of a failure, where the VM is then: on the source, halted (the guest was lost after its suspend),
-    nowhere (and the database does not know), or on the destination (the task fails all the same).
+    nowhere (and the database does not know), or on the destination (the task fails all the same). A ``hold`` keeps
+    the migration at that point until ``/release_phases``.
     """
 
     phase: str

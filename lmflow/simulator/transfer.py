@@ -249,12 +249,21 @@ class Transfer:
         if self.cancellable and self._stop.is_set():
             raise _TransferCancelledError
 
+    def _hold(self) -> None:
+        """Stand still until a test lets go; a cancel is heard meanwhile."""
+        while not self._xenops.released.wait(0.01):
+            if self.cancellable and self._stop.is_set():
+                raise _TransferCancelledError
+
     def _befall(self, fault: PhaseFault) -> None:
         if fault.kind == "fail":
             if fault.phase == "copy":
                 self.cancellable = False
                 self._show(10 / COPY_STEPS)
             raise _TransferFailedError(fault.error_for(self.vm_ref, self.vm_uuid), fault.end)
+        if fault.kind == "hold":
+            self._hold()
+            return
         host_ref = host_of_role(self.pool, fault.host, self.source_ref, self.destination_ref)
         if fault.kind == "restart":
             self._toolstack.restart(host_ref, fault.how)

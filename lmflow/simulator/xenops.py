@@ -63,6 +63,7 @@ class Xenops:
         self.lock = threading.RLock()
         self.copy_seconds: dict[str, float] = {}
         self.phase_faults: list[Any] = []
+        self.released = threading.Event()
         self._pool = pool
         self._hosts: dict[str, HostXenops] = {}
         self._queues: dict[str, threading.Lock] = {}

@@ -58,18 +58,35 @@ def test_51_killed_at_every_boundary_one_after_the_other(
     assert_moved_once(pool, lmflow(*MOVE))
 
 
+def hold_in_the_copy(pool: SimulatedPool) -> None:
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "hold", "at": 0.5})
+
+
+def let_go(pool: SimulatedPool) -> None:
+    pool.control("POST", "/release_phases", {})
+
+
 @pytest.mark.parametrize("options", [[], ["--refuse-witness"]], ids=["with a witness", "without"])
 def test_51_killed_in_mid_migration(
-    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, options: list[str]
+    simulator: Start, scene: Scene, lmflow: Lmflow, tmp_path: Path, options: list[str]
 ) -> None:
-    pool = simulator(write_world(tmp_path / "p.json"), *options, time_scale=10)
-    pool.control("POST", "/copy_seconds", {"vm": pool.uuid("VM", "v"), "seconds": 120})
+    pool = simulator(write_world(tmp_path / "p.json"), *options)
+    hold_in_the_copy(pool)
     child = scene.popen(*MOVE)
     kill_when_progress(scene, child, 0.2)
-    done = lmflow("resume")
-    assert "still migrating" in done.stderr
-    assert_moved_once(pool, done)
+    before = set(pool.records("session"))
+    assert before
+    heir = scene.popen("resume")
+    wait_until(lambda: "still migrating" in scene.read_output(heir)[1], heir, "re-attached")
+    let_go(pool)
+    assert heir.wait(60) == 0, scene.read_output(heir)
+    assert_moved_once(pool, lmflow(*MOVE))
     assert len(pool.audit("VM.pool_migrate")) == 1
+    assert not before & set(pool.records("session")), "the session of the dead owner"
+    methods = [e["method"] for e in pool.audit()]
+    second_login = [n for n, m in enumerate(methods) if m == "session.login_with_password"][1]
+    after = methods[second_login + 1 :]
+    assert after.index("session.get_by_uuid") < next(n for n, m in enumerate(after) if m.startswith("VM."))
 
 
 @pytest.mark.parametrize("header", ["honoured", "ignored"])
@@ -99,33 +116,17 @@ def test_51_killed_before_the_submit(
     assert_moved_once(pool, lmflow(*MOVE))
 
 
-def test_51_the_session_of_the_dead_owner_is_ended_before_anything_else(
-    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
-) -> None:
-    pool = simulator(write_world(tmp_path / "p.json"), time_scale=10)
-    child = scene.popen(*MOVE)
-    kill_when_progress(scene, child, 0.1)
-    before = set(pool.records("session"))
-    assert before
-    assert_moved_once(pool, lmflow("resume"))
-    assert not before & set(pool.records("session"))
-    methods = [e["method"] for e in pool.audit()]
-    second_login = [n for n, m in enumerate(methods) if m == "session.login_with_password"][1]
-    after = methods[second_login + 1 :]
-    assert after.index("session.get_by_uuid") < next(n for n, m in enumerate(after) if m.startswith("VM."))
-
-
 def test_51_a_living_owner_is_not_robbed(simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path) -> None:
-    pool = simulator(write_world(tmp_path / "p.json"), time_scale=10)
-    pool.control("POST", "/copy_seconds", {"vm": pool.uuid("VM", "v"), "seconds": 150})
+    pool = simulator(write_world(tmp_path / "p.json"))
+    hold_in_the_copy(pool)
     child = scene.popen(*MOVE)
     wait_until(lambda: bool(query(scene, "select 1 from lmflow_attempts where progress > 0.05")), child, "progress")
     (run,) = scene.runs()
-    robbed = lmflow("resume", run["run"])
-    assert robbed.returncode == 10
+    assert lmflow("resume", run["run"]).returncode == 10
     second = lmflow("migrate", "v", "--to", "C")
     assert second.returncode == 10
     assert run["run"] in second.stderr
+    let_go(pool)
     assert child.wait(60) == 0
     assert len(pool.effects("v")) == 1
 

@@ -22,6 +22,13 @@ def add_phase_fault(pool: Kernel, body: Body) -> Body:
     return {"phase": fault.phase, "kind": fault.kind, "host": fault.host, "at": fault.at, "end": fault.end}
 
 
+@control_route("POST", "/release_phases")
+def release_phases(pool: Kernel, _body: Body) -> Body:
+    """Let every migration go on that stands, or will stand, at a ``hold``."""
+    pool.part(Xenops).released.set()
+    return {}
+
+
 @control_route("POST", "/toolstack")
 def steer_toolstack(pool: Kernel, body: Body) -> Body:
     """Restart or stop a host's toolstack now: ``{"host", "action": "restart|stop", "how": "KILL|TERM"}``."""
