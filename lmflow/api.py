@@ -118,7 +118,20 @@ class Client:
                 outcomes.append(self._resume(found))
             except LockedError as error:
                 self._notify(Notice(kind="message", text=error.message, run_uuid=found.uuid))
+            if outcomes and outcomes[-1].reason == "detached":
+                break
         return tuple(outcomes)
+
+    def repair(self, run: str) -> Outcome:
+        """Finish what the reverts of a dirty run could not, by the same rules; other runs are only reported."""
+        found = self.run(run)
+        return runs.repair_run(
+            self._database,
+            lambda: self._open(found.request.pool_profile),
+            found,
+            waits=self._waits,
+            notify=self._notify,
+        )
 
     def status(self) -> StatusReport:
         """Say of each open run how it stands, and first whether a VM is down; reads the pools now."""

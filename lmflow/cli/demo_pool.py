@@ -79,13 +79,17 @@ class DemoPool:
         """Return the profile by which the demo pool is reached."""
         first = str(self.ready["coordinator"])
         others = (str(address) for address in self.ready["hosts"].values())
+        digests = self.ready.get("certificate_sha256") or {}
         return PoolProfile(
             name=PROFILE,
             addresses=(first, *(address for address in others if address != first)),
             username=str(self.ready["username"]),
             scheme=str(self.ready["scheme"]),
             port=int(self.ready["port"]),
-            tls=Tls(fingerprints=self.ready.get("certificate_sha256") or {}, ca_file=self.ready.get("ca_file") or ""),
+            tls=Tls(
+                fingerprints={self.ready["hosts"][n]: d for n, d in digests.items()},
+                ca_file=self.ready.get("ca_file") or "",
+            ),
         )
 
     @property

@@ -24,7 +24,7 @@ def is_dead(owner: Owner, me: Owner) -> bool:
 
     ``me`` is the process that asks: another machine, boot or PID namespace proves nothing.
     """
-    if not owner.boot_id or owner.boot_id != me.boot_id or _machine_id(owner) != _machine_id(me):
+    if not is_beside(owner, me):
         return False
     try:
         os.kill(owner.pid, 0)
@@ -36,6 +36,11 @@ def is_dead(owner: Owner, me: Owner) -> bool:
     if started is None:  # /proc may be mounted with hidepid, so that a living process of another user is not seen
         return False
     return started == "" or owner.started not in ("", started)
+
+
+def is_beside(owner: Owner, me: Owner) -> bool:
+    """Say whether both are of one boot of one machine, so that the one can see whether the other lives."""
+    return bool(owner.boot_id) and owner.boot_id == me.boot_id and _machine_id(owner) == _machine_id(me)
 
 
 def describe(owner: Owner) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lmflow.exceptions import FlowSuspended, UnreachableError
-from lmflow.models import VM, Event, Finding, Outcome, Run, RunState, XapiError
+from lmflow.models import Event, Finding, Outcome, Run, RunState, XapiError
 from lmflow.runner.places import describe_place
 from lmflow.tasks.context import Context
 from lmflow.tasks.traces import remove_traces
@@ -28,7 +28,7 @@ def end_reverted(context: Context, run: Run) -> Outcome:
     place = describe_place(context.connection, run.request, vm)
     summary = f"{place}; {_say_why(events, findings)}"
     context.database.runs.set_state(context.fence, state, summary=summary)
-    return make_outcome(context, run.uuid, vm_state=place, advice=_advise(state, vm))
+    return make_outcome(context, run.uuid, vm_state=place)
 
 
 def end_moved(context: Context, run: Run) -> Outcome:
@@ -75,7 +75,7 @@ def make_outcome(context: Context, run_uuid: str, *, vm_state: str = "", advice:
         findings=outcome.findings,
         error=outcome.error,
         left=outcome.left,
-        advice=advice,
+        advice=advice or outcome.advice,
         seconds=outcome.seconds,
         interruptions=outcome.interruptions,
     )
@@ -89,7 +89,7 @@ def recall_outcome(run: Run, events: tuple[Event, ...]) -> Outcome:
         findings=find_findings(events),
         error=_find_error(events),
         left=find_left(events),
-        advice=f"lmflow why {run.uuid[:8]}" if run.state is not RunState.SUCCESS else "",
+        advice=_advise(run),
         seconds=run.updated_at - run.created_at,
         interruptions=len([e for e in events if e.kind == "taken_over"]),
     )
@@ -107,8 +107,10 @@ def find_findings(events: tuple[Event, ...]) -> tuple[Finding, ...]:
 
 
 def find_left(events: tuple[Event, ...]) -> tuple[str, ...]:
-    """Return what of ours may be left in the pool, each once."""
-    return tuple(dict.fromkeys(str(e.data["text"]) for e in events if e.kind == "left"))
+    """Return what of ours may be left in the pool since the last repair began, each once."""
+    repairs = [n for n, e in enumerate(events) if e.kind == "repairing"]
+    since = events[repairs[-1] :] if repairs else events
+    return tuple(dict.fromkeys(str(e.data["text"]) for e in since if e.kind == "left"))
 
 
 def _find_error(events: tuple[Event, ...]) -> XapiError | None:
@@ -123,7 +125,14 @@ def _say_why(events: tuple[Event, ...], findings: tuple[Finding, ...]) -> str:
     return failures[-1] if failures else "a step failed"
 
 
-def _advise(state: RunState, vm: VM | None) -> str:
-    if state is RunState.DIRTY:
-        return "look at what is left; nothing else of ours remains"
-    return "" if vm is not None else "the pool no longer has this VM"
+def _advise(run: Run) -> str:
+    """Name one command to try; a run that was rolled back is never resumed, a new one is offered."""
+    short, request = run.uuid[:8], run.request
+    if run.state is RunState.FAILED:
+        return f"lmflow migrate {request.vm_name} --to {request.destination_name} (a new run)"
+    of_state = {
+        RunState.DIRTY: f"lmflow repair {short}",
+        RunState.UNKNOWN: f"lmflow why {short}",
+        RunState.SUSPENDED: f"lmflow resume {short}",
+    }
+    return of_state.get(run.state, "")

@@ -15,7 +15,10 @@ from lmflow.runner import ending
 from lmflow.runner.engine import run_flow
 from lmflow.runner.heartbeat import Heartbeat
 from lmflow.runner.signals import stop_on_signals
+from lmflow.runner.takeover import take_lease
 from lmflow.tasks.context import Context
+from lmflow.tasks.pre_migrate import PreMigrate
+from lmflow.tasks.record_intent import RecordIntent
 from lmflow.xapi.connection import Connection
 
 KIND = "migrate"
@@ -40,7 +43,7 @@ def start_run(
     )
     context = _make_context(database, connection, run, fence, waits=waits, notify=notify)
     context.say("run", f"run {run.uuid[:8]}  {request.vm_name}  {request.source_name} -> {request.destination_name}")
-    return _drive(context, run)
+    return _drive(context, run, _go_on)
 
 
 def resume_run(
@@ -58,14 +61,45 @@ def resume_run(
     """
     if run.state.is_terminal:
         return ending.recall_outcome(run, database.events.list(run.uuid))
-    fence, previous = database.leases.acquire(run.uuid, current_owner(), waits.lease_seconds)
+    fence, previous = take_lease(database, run, waits=waits, notify=notify)
     with _released_on_error(database, fence):
         connection = open_connection()
     with connection:
         context = _make_context(database, connection, run, fence, waits=waits, notify=notify)
         with _released_on_error(database, fence):
             _take_over(context, run, previous)
-        return _drive(context, database.runs.get(run.uuid))
+        return _drive(context, database.runs.get(run.uuid), _go_on)
+
+
+def repair_run(
+    database: Database,
+    open_connection: Callable[[], Connection],
+    run: Run,
+    *,
+    waits: Waits,
+    notify: Callable[[Notice], None],
+) -> Outcome:
+    """Finish what the reverts of a dirty run could not; any other run is only reported.
+
+    The same rules hold as in the revert: the VM is looked for first, and only what is proved to be ours is undone.
+    """
+    if run.state is not RunState.DIRTY:
+        return ending.recall_outcome(run, database.events.list(run.uuid))
+    fence, previous = take_lease(database, run, waits=waits, notify=notify)
+    with _released_on_error(database, fence):
+        connection = open_connection()
+    with connection:
+        context = _make_context(database, connection, run, fence, waits=waits, notify=notify)
+        with _released_on_error(database, fence):
+            _take_over(context, run, previous)
+        return _drive(context, run, _repair)
+
+
+def _repair(context: Context, run: Run) -> Outcome:
+    context.record("repairing", {})
+    for task in (PreMigrate(), RecordIntent()):
+        task.revert(context)
+    return ending.end_reverted(context, run)
 
 
 def _take_over(context: Context, run: Run, previous: Lease | None) -> None:
@@ -83,12 +117,12 @@ def _take_over(context: Context, run: Run, previous: Lease | None) -> None:
     context.say("run", f"run {run.uuid[:8]}  {run.request.vm_name}: taken over (owner pid {pid} is gone)")
 
 
-def _drive(context: Context, run: Run) -> Outcome:
+def _drive(context: Context, run: Run, work: Callable[[Context, Run], Outcome]) -> Outcome:
     heartbeat = Heartbeat(context)
     heartbeat.start()
     try:
         with stop_on_signals(context.stop):
-            return _go_on(context, run)
+            return work(context, run)
     except FlowSuspended as why:
         return ending.suspend(context, run, why)
     except LeaseLost as error:

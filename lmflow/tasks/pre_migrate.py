@@ -36,9 +36,10 @@ class PreMigrate(BaseTask):
 
     def undo(self, context: Context) -> None:
         """Unplug what is ours, last first."""
-        ours = [
-            c for c in changes.list_changes(context) if c.kind == PLUG and c.step in ("intended", "done", "undoing")
-        ]
+        plugs = [c for c in changes.list_changes(context) if c.kind == PLUG]
+        for change in (c for c in plugs if c.step == "unproved"):
+            _judge_unproved(context, change)
+        ours = [c for c in plugs if c.step in ("intended", "done", "undoing")]
         if not ours or not _proved_absent(context):
             for change in ours:
                 _leave(context, change, "the VM is not proved to be elsewhere than on the destination")
@@ -46,6 +47,8 @@ class PreMigrate(BaseTask):
         for change in reversed(ours):
             if change.step == "intended":
                 change = _find_out(context, change)  # noqa: PLW2901 - the same change, after asking the pool
+            if change.step == "unproved":
+                _judge_unproved(context, change)
             if change.step in ("done", "undoing"):
                 _ensure_unplugged(context, change)
 
@@ -84,10 +87,14 @@ def _settle_plug(context: Context, pbd_uuid: str, attempt_id: str, *, succeeded:
     pbd = reads.read_pbd(context.connection, pbd_uuid)
     attached = pbd is not None and pbd.currently_attached
     step = "done" if succeeded and attached else "unproved" if attached else "void"
-    change = changes.write(context, PLUG, pbd_uuid, step, attempt_id)
-    if step == "unproved":
-        _leave(context, change, "it is plugged now, and nothing shows that it was us")
-    return change
+    return changes.write(context, PLUG, pbd_uuid, step, attempt_id)
+
+
+def _judge_unproved(context: Context, change: changes.Change) -> None:
+    """Say that it is left, unless somebody has unplugged it meanwhile."""
+    pbd = reads.read_pbd(context.connection, change.object_uuid)
+    if pbd is not None and pbd.currently_attached:
+        _leave(context, change, "nothing shows that it was us who plugged it; unplug it by hand if nobody needs it")
 
 
 def _ensure_unplugged(context: Context, change: changes.Change) -> None:

@@ -48,5 +48,5 @@ def is_settled(looks: Looks, *, now: float, waits: Waits) -> bool:
 
 
 def is_overdue(looks: Looks, *, now: float, waits: Waits) -> bool:
-    """Tell whether the pool has had its time to settle and did not."""
-    return now - looks.first_at >= waits.settle_seconds + waits.pool_seconds
+    """Tell whether the pool has had its time to settle and did not: nothing changed for so long, and it is not back."""
+    return now - looks.changed_at >= waits.settle_seconds + waits.pool_seconds

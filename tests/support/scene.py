@@ -62,14 +62,18 @@ class Scene:
     def profile(self, pool: SimulatedPool) -> PoolProfile:
         """Return the profile of a pool, for tests that drive the library or the SDK's side directly."""
         first = str(pool.ready["coordinator"])
-        others = (a for a in pool.ready["hosts"].values() if a != first)
+        hosts, digests = pool.ready["hosts"], pool.ready.get("certificate_sha256") or {}
+        others = (a for a in hosts.values() if a != first)
         return PoolProfile(
             name=pool.name,
             addresses=(first, *others),
             username=str(pool.ready["username"]),
             scheme=str(pool.ready["scheme"]),
             port=int(pool.ready["port"]),
-            tls=Tls(fingerprints=pool.ready.get("certificate_sha256") or {}, ca_file=pool.ready.get("ca_file") or ""),
+            tls=Tls(
+                fingerprints={hosts[name]: digest for name, digest in digests.items()},
+                ca_file=pool.ready.get("ca_file") or "",
+            ),
         )
 
     def write_config(self, **overrides: Mapping[str, Any]) -> Path:

@@ -38,7 +38,7 @@ def ask(*arguments: list[str]) -> tuple[list[tuple[int, str]], list[str]]:
 
 
 def test_all_commands_of_this_stage_are_there() -> None:
-    wanted = "db upgrade, demo, graph, migrate, resume, run list, run show, simulator, status, why"
+    wanted = "db upgrade, demo, graph, migrate, repair, resume, run list, run show, simulator, status, why"
     assert ", ".join(NAMES) == wanted
 
 

@@ -1,0 +1,42 @@
+"""Taking a run over from an owner who is gone: from beside it at once, from elsewhere when its lease has expired."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from lmflow.db.database import Database, Fence
+from lmflow.db.owner import current_owner, describe, is_beside
+from lmflow.exceptions import LockedError
+from lmflow.models import Lease, Notice, Run, Waits
+
+
+def take_lease(
+    database: Database, run: Run, *, waits: Waits, notify: Callable[[Notice], None]
+) -> tuple[Fence, Lease | None]:
+    """Return the run's lease as ours, and the previous one, so that its session can be ended.
+
+    Of an owner that cannot be seen from here the expiry is waited for, by the database's clock, with a countdown.
+    LockedError for one that lives beside us, and as soon as a lease is renewed: its owner lives.
+    """
+    before: Lease | None = None
+    while True:
+        try:
+            return database.leases.acquire(run.uuid, current_owner(), waits.lease_seconds)
+        except LockedError:
+            lease = database.leases.get(run.uuid)
+            if lease is None or is_beside(lease.owner, current_owner()) or _is_renewed(before, lease):
+                raise
+            seconds = max(0.0, lease.expires_in_seconds)
+            who = describe(lease.owner)
+            text = f"run {run.uuid[:8]} was owned by {who}: its lease expires in {seconds:.0f} s unless it is renewed"
+            notify(Notice(kind="message", text=text, run_uuid=run.uuid))
+            before = lease
+            time.sleep(min(max(seconds, 0.05), 1.0))
+
+
+def _is_renewed(before: Lease | None, now: Lease) -> bool:
+    """Tell whether the owner has been at it since our last look: what is left of a lease only shrinks by itself."""
+    if before is None:
+        return False
+    return now.token != before.token or now.expires_in_seconds > before.expires_in_seconds

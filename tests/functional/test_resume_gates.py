@@ -1,0 +1,100 @@
+"""What resume and repair do with a run, by the run's own state."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+from tests.support.kills import kill_when_progress
+from tests.support.pool import SimulatedPool
+from tests.support.scene import Scene
+from tests.support.worlds import get_item, write_world
+
+Start = Callable[..., SimulatedPool]
+Lmflow = Callable[..., CompletedProcess[str]]
+
+
+def unplug_b(world: dict[str, Any]) -> None:
+    get_item(world, "storage", "S")["hosts"]["B"] = "unplugged"
+
+
+def test_a_success_is_reported_and_a_rollback_offers_a_new_run(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"))
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "fail"})
+    assert lmflow("migrate", "v", "--to", "B", "--request-id", "first").returncode == 4
+    sent = len(pool.audit())
+    resumed = lmflow("resume", "first")
+    assert resumed.returncode == 4
+    assert "lmflow migrate v --to B" in resumed.stdout
+    assert len(pool.audit()) == sent, "a rolled back run asks nothing of the pool"
+    assert lmflow("migrate", "v", "--to", "B", "--request-id", "second").returncode == 0
+    done = lmflow("resume", "second")
+    assert done.returncode == 0
+    assert len(pool.effects("v")) == 2
+    assert len(pool.audit("VM.pool_migrate")) == 2
+
+
+def test_a_dirty_revert_offers_repair_and_repair_finishes_it(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json", unplug_b))
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "fail"})
+    pool.control("POST", "/phase_faults", {"phase": "PBD.unplug", "kind": "fail"})
+    failed = lmflow("migrate", "v", "--to", "B", "--request-id", "r")
+    assert failed.returncode == 11, failed.stderr
+    assert "v Running on A" in failed.stdout
+    (run,) = scene.runs()
+    assert f"lmflow repair {run['run'][:8]}" in failed.stdout
+    resumed = lmflow("resume", "r")
+    assert resumed.returncode == 11
+    assert "lmflow repair" in resumed.stdout
+    repaired = lmflow("repair", "r")
+    assert repaired.returncode == 4, repaired.stdout + repaired.stderr
+    (run,) = scene.runs()
+    assert run["state"] == "failed"
+    assert lmflow("repair", "r").returncode == 4
+
+
+def test_an_owner_elsewhere_is_waited_for_with_a_countdown(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"))
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "hold", "at": 0.5})
+    child = scene.popen("migrate", "v", "--to", "B", "--request-id", "r")
+    kill_when_progress(scene, child, 0.2)
+    pool.control("POST", "/release_phases", {})
+    with contextlib.closing(sqlite3.connect(scene.database_file, timeout=30)) as database:
+        database.execute("update lmflow_leases set machine = 'other/0123', boot_id = 'another'")
+        database.commit()
+    done = lmflow("resume", "r")
+    assert done.returncode == 0, done.stderr
+    assert "on other: its lease expires in" in done.stderr
+    assert len(pool.effects("v")) == 1
+
+
+def test_another_pool_behind_the_same_profile_is_refused(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    def rename(world: dict[str, Any]) -> None:
+        world["name"] = "Q"
+        get_item(world, "vms", "v")["name"] = "w"
+
+    pool = simulator(write_world(tmp_path / "p.json"))
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "hold", "at": 0.5})
+    child = scene.popen("migrate", "v", "--to", "B", "--request-id", "r")
+    kill_when_progress(scene, child, 0.2)
+    other = simulator(write_world(tmp_path / "q.json", rename), name="q")
+    scene.write_config(lab={"port": other.ready["port"], "password_file": other.password_file})
+    wrong = lmflow("resume", "r")
+    assert wrong.returncode == 2, wrong.stderr
+    assert "another pool" in wrong.stderr or "leads to pool" in wrong.stderr
+    assert other.changing_calls() == []
+    scene.write_config()
+    pool.control("POST", "/release_phases", {})
+    assert lmflow("resume", "r").returncode == 0
