@@ -72,11 +72,11 @@ def test_51_killed_in_mid_migration(
 ) -> None:
     pool = simulator(write_world(tmp_path / "p.json"), *options)
     hold_in_the_copy(pool)
-    child = scene.popen(*MOVE)
+    child = scene.popen(*MOVE, fresh=True)
     kill_when_progress(scene, child, 0.2)
     before = set(pool.records("session"))
     assert before
-    heir = scene.popen("resume")
+    heir = scene.popen("resume", fresh=True)
     wait_until(lambda: "still migrating" in scene.read_output(heir)[1], heir, "re-attached")
     let_go(pool)
     assert heir.wait(60) == 0, scene.read_output(heir)

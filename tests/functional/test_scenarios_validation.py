@@ -34,7 +34,7 @@ def migrate(lmflow: Lmflow, vm: str = "v", to: str = "B", *options: str) -> Comp
 def test_1_one_call_moves_it_and_nothing_else_changes(simulator: Start, lmflow: Lmflow, tmp_path: Path) -> None:
     pool = simulator(write_world(tmp_path / "p.json"))
     before = pool.get("VM", "v")
-    done = migrate(lmflow)
+    done = lmflow("migrate", "v", "--to", "B", fresh=True)
     assert done.returncode == 0, done.stderr
     sent = pool.audit("VM.pool_migrate")
     assert len(sent) == 1

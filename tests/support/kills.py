@@ -6,18 +6,17 @@ import contextlib
 import os
 import signal
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
 
 from tests.support.pool import SimulatedPool
-from tests.support.scene import Scene
+from tests.support.scene import Command, Scene
 
 LIMIT_SECONDS = 60.0
 
 
-def wait_until(reached: Callable[[], bool], child: subprocess.Popen[str], what: str) -> bool:
+def wait_until(reached: Callable[[], bool], child: Command, what: str) -> bool:
     """Wait for a point; False when the child ended before it."""
     limit = time.monotonic() + LIMIT_SECONDS
     while not reached():
@@ -28,7 +27,7 @@ def wait_until(reached: Callable[[], bool], child: subprocess.Popen[str], what: 
     return True
 
 
-def kill(child: subprocess.Popen[str]) -> None:
+def kill(child: Command) -> None:
     """SIGKILL, by pid, from outside."""
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
@@ -51,7 +50,7 @@ def atoms_begun(scene: Scene) -> list[str]:
     return [row[0] for row in rows]
 
 
-def kill_when_atom_begins(scene: Scene, child: subprocess.Popen[str], atom: str) -> bool:
+def kill_when_atom_begins(scene: Scene, child: Command, atom: str) -> bool:
     """Kill the child when the database says that the atom was begun by it; False when it ended before."""
     before = sum(atom in data for data in atoms_begun(scene))
     reached = wait_until(lambda: sum(atom in data for data in atoms_begun(scene)) > before, child, atom)
@@ -61,7 +60,7 @@ def kill_when_atom_begins(scene: Scene, child: subprocess.Popen[str], atom: str)
     return False
 
 
-def kill_when_progress(scene: Scene, child: subprocess.Popen[str], above: float) -> None:
+def kill_when_progress(scene: Scene, child: Command, above: float) -> None:
     """Kill the child when the database shows more progress of the migration than that."""
     statement = "select max(progress) from lmflow_attempts"
     reached = wait_until(lambda: ((query(scene, statement) or [(0,)])[0][0] or 0) > above, child, f"progress {above}")
@@ -69,7 +68,7 @@ def kill_when_progress(scene: Scene, child: subprocess.Popen[str], above: float)
     kill(child)
 
 
-def kill_at_hold(pool: SimulatedPool, scene: Scene, child: subprocess.Popen[str], *, point: str, call: str) -> None:
+def kill_at_hold(pool: SimulatedPool, scene: Scene, child: Command, *, point: str, call: str) -> None:
     """Kill the child while the pool holds its call at that point, then let the pool go on."""
     reached = wait_until(
         lambda: any(hold["reached"] for hold in pool.control("GET", "/hold")), child, f"{call} {point}"

@@ -16,8 +16,10 @@ from typing import Any
 
 from lmflow.cli.demo_pool import make_waits
 from lmflow.models import PoolProfile, Tls
+from tests.support import nursery
 from tests.support.pool import SimulatedPool, start_pool
 
+Command = subprocess.Popen[str] | nursery.Child
 TIME_SCALE = 100.0
 COMMAND_SECONDS = 90.0
 
@@ -28,7 +30,7 @@ class Scene:
 
     directory: Path
     pools: list[SimulatedPool] = dataclasses.field(default_factory=list)
-    children: list[subprocess.Popen[str]] = dataclasses.field(default_factory=list)
+    children: list[Command] = dataclasses.field(default_factory=list)
     waits: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
@@ -106,24 +108,34 @@ class Scene:
             "COLUMNS": "80",
         }
 
-    def popen(self, *args: str, env: Mapping[str, str] | None = None, **kwargs: Any) -> subprocess.Popen[str]:
-        """Start the command and return at once; its output goes to files in ``outputs`` (see ``read_output``)."""
+    def popen(self, *args: str, env: Mapping[str, str] | None = None, fresh: bool = False, **kwargs: Any) -> Command:
+        """Start the command and return at once; its output goes to files in ``outputs`` (see ``read_output``).
+
+        It is forked from an interpreter that has imported it, unless it has to be ``fresh`` or needs more of Popen.
+        """
         self.outputs.mkdir(exist_ok=True)
         number = len(self.children)
         out = (self.outputs / f"{number:03}.stdout").open("w", encoding="utf-8")
         err = (self.outputs / f"{number:03}.stderr").open("w", encoding="utf-8")
+        environment = {**self.environment(), **(env or {})}
+        child: Command
         with out, err:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "lmflow", *args],
-                text=True,
-                cwd=self.directory,
-                env={**self.environment(), **(env or {})},
-                **{"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err, **kwargs},
-            )
+            if fresh or kwargs:
+                child = subprocess.Popen(
+                    [sys.executable, "-m", "lmflow", *args],
+                    text=True,
+                    cwd=self.directory,
+                    env=environment,
+                    **{"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err, **kwargs},
+                )
+            else:
+                child = nursery.start(
+                    list(args), cwd=self.directory, env=environment, stdout=out.fileno(), stderr=err.fileno()
+                )
         self.children.append(child)
         return child
 
-    def read_output(self, child: subprocess.Popen[str]) -> tuple[str, str]:
+    def read_output(self, child: Command) -> tuple[str, str]:
         """Return stdout and stderr of a child so far."""
         number = self.children.index(child)
         texts = (self.outputs / f"{number:03}.{name}" for name in ("stdout", "stderr"))
@@ -131,10 +143,14 @@ class Scene:
         return out, err
 
     def run(
-        self, *args: str, timeout: float = COMMAND_SECONDS, env: Mapping[str, str] | None = None
+        self,
+        *args: str,
+        timeout: float = COMMAND_SECONDS,
+        env: Mapping[str, str] | None = None,
+        fresh: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         """Run the command to its end and return code and output."""
-        child = self.popen(*args, env=env)
+        child = self.popen(*args, env=env, fresh=fresh)
         try:
             child.wait(timeout)
         except subprocess.TimeoutExpired:
