@@ -135,9 +135,8 @@ def test_a_url_that_names_no_database_is_a_matter_of_configuration(url: str) -> 
 
 
 def test_a_server_that_is_not_there_is_unreachable() -> None:
-    pytest.importorskip("psycopg2")
     with pytest.raises(UnreachableError) as lost:
-        Database.open("postgresql+psycopg2://me:hidden@127.0.0.1:1/name")
+        Database.open("postgresql+psycopg://me:hidden@127.0.0.1:1/name")
     assert "hidden" not in f"{lost.value}{lost.value.tried}"
 
 

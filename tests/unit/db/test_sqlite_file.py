@@ -1,6 +1,8 @@
 """Where an SQLite database may lie."""
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -99,11 +101,28 @@ def test_a_path_through_a_file_is_refused(tmp_path: Path) -> None:
         check_place(tmp_path / "file" / "lmflow.db")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
+@pytest.fixture
+def nobody() -> Iterator[None]:
+    """Root may write everywhere; so for a moment this process is nobody."""
+    before = os.getresuid()
+    if os.geteuid() == 0:
+        os.setresuid(65534, 65534, 0)
+    yield
+    os.setresuid(*before)
+
+
+@pytest.fixture
+def locked() -> Iterator[Path]:
+    """A folder where its owner, and nobody, may look and not write."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o555)
+    yield folder
+    folder.rmdir()
+
+
+def test_a_place_that_cannot_be_written_is_refused(locked: Path, nobody: None) -> None:
     with pytest.raises(ConfigurationError, match="may write"):
-        check_place(tmp_path / "lmflow.db")
+        check_place(locked / "lmflow.db")
 
 
 def test_a_place_where_nothing_can_be_created_is_a_matter_of_configuration() -> None:

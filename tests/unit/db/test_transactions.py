@@ -184,8 +184,7 @@ def test_an_outage_is_told_from_bad_data(error: Exception, outage: bool) -> None
 
 
 def test_an_errors_words_hold_no_password() -> None:
-    pytest.importorskip("psycopg2")
-    engine = open_engine("postgresql+psycopg2://me:hidden@127.0.0.1:1/none?connect_timeout=1")
+    engine = open_engine("postgresql+psycopg://me:hidden@127.0.0.1:1/none?connect_timeout=1")
     with pytest.raises(UnreachableError) as lost:
         Transactor(engine, outage_seconds=0).write(lambda conn: None)
     assert "hidden" not in f"{lost.value} {lost.value.tried} {lost.value.advice}"
