@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import re
 import time
 import uuid
@@ -36,6 +37,8 @@ from lmflow.tasks.context import ignore_notice
 from lmflow.xapi import reads
 from lmflow.xapi.connection import Connection
 
+LOG = logging.getLogger(__name__)
+
 _UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
@@ -59,7 +62,7 @@ class Client:
         self._database = Database.open(database_url, outage_seconds=self._waits.outage_seconds)
         self._profiles = dict(profiles)
         self._password = password
-        self._notify = notify or ignore_notice
+        self._notify = _make_harmless(notify) if notify else ignore_notice
 
     def __enter__(self) -> Self:
         return self
@@ -267,6 +270,18 @@ class Client:
         else:
             run = _make_unrecorded(request, place)
         return Outcome(run=run, vm_state=place, already_there=True)
+
+
+def _make_harmless(notify: Callable[[Notice], None]) -> Callable[[Notice], None]:
+    """Let nothing that a watcher does wrong befall the migration that it watches."""
+
+    def tell(notice: Notice) -> None:
+        try:
+            notify(notice)
+        except Exception:
+            LOG.exception("a watcher failed on %r", notice.text)
+
+    return tell
 
 
 def _find_by_uuid(connection: Connection, text: str) -> VM | None:

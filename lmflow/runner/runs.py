@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from lmflow.db.database import Database, Fence, FlowSpec
-from lmflow.db.owner import current_owner
+from lmflow.db.owner import current_owner, is_dead
 from lmflow.exceptions import ConfigurationError, FlowSuspended, LeaseLost, LockedError
 from lmflow.flows import move, settle
 from lmflow.flows.versions import CURRENT
@@ -61,14 +61,7 @@ def resume_run(
     """
     if run.state.is_terminal:
         return ending.recall_outcome(run, database.events.list(run.uuid))
-    fence, previous = take_lease(database, run, waits=waits, notify=notify)
-    with _released_on_error(database, fence):
-        connection = open_connection()
-    with connection:
-        context = _make_context(database, connection, run, fence, waits=waits, notify=notify)
-        with _released_on_error(database, fence):
-            _take_over(context, run, previous)
-        return _drive(context, database.runs.get(run.uuid), _go_on)
+    return _take_up(database, open_connection, run, _go_on, waits=waits, notify=notify)
 
 
 def repair_run(
@@ -85,6 +78,18 @@ def repair_run(
     """
     if run.state is not RunState.DIRTY:
         return ending.recall_outcome(run, database.events.list(run.uuid))
+    return _take_up(database, open_connection, run, _repair, waits=waits, notify=notify)
+
+
+def _take_up(
+    database: Database,
+    open_connection: Callable[[], Connection],
+    run: Run,
+    work: Callable[[Context, Run], Outcome],
+    *,
+    waits: Waits,
+    notify: Callable[[Notice], None],
+) -> Outcome:
     fence, previous = take_lease(database, run, waits=waits, notify=notify)
     with _released_on_error(database, fence):
         connection = open_connection()
@@ -92,7 +97,7 @@ def repair_run(
         context = _make_context(database, connection, run, fence, waits=waits, notify=notify)
         with _released_on_error(database, fence):
             _take_over(context, run, previous)
-        return _drive(context, run, _repair)
+        return _drive(context, database.runs.get(run.uuid), work)
 
 
 def _repair(context: Context, run: Run) -> Outcome:
@@ -112,9 +117,10 @@ def _take_over(context: Context, run: Run, previous: Lease | None) -> None:
     if previous is not None and previous.session_uuid:
         context.connection.end_session(previous.session_uuid)
     context.adopt_session()
-    pid = previous.owner.pid if previous else 0
-    context.record("taken_over", {"previous_pid": pid, "previous_machine": previous.owner.machine if previous else ""})
-    context.say("run", f"run {run.uuid[:8]}  {run.request.vm_name}: taken over (owner pid {pid} is gone)")
+    owner = previous.owner if previous else current_owner()
+    context.record("taken_over", {"previous_pid": owner.pid, "previous_machine": owner.machine})
+    word = "is gone" if is_dead(owner, current_owner()) else "let go of it"
+    context.say("run", f"run {run.uuid[:8]}  {run.request.vm_name}: taken over (owner pid {owner.pid} {word})")
 
 
 def _drive(context: Context, run: Run, work: Callable[[Context, Run], Outcome]) -> Outcome:

@@ -26,7 +26,7 @@ class AwaitPoolMigrate(BaseTask):
         """Return the evidence that the VM runs on the destination."""
         sight = wait_for_verdict(context)
         kind, because = sight.verdict.kind, sight.verdict.because
-        if kind is VerdictKind.ROLL_BACK:
+        if kind in (VerdictKind.ROLL_BACK, VerdictKind.REDO):  # redo here: others moved it there and back again
             fail_stayed(context, because, sight.attempt, sight.evidence.task)
         if kind is not VerdictKind.CONCLUDE:
             suspend_unknown(context, because)

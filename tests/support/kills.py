@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import sqlite3
 import time
 from collections.abc import Callable
@@ -29,7 +27,7 @@ def wait_until(reached: Callable[[], bool], child: Command, what: str) -> bool:
 
 def kill(child: Command) -> None:
     """SIGKILL, by pid, from outside."""
-    os.kill(child.pid, signal.SIGKILL)
+    child.kill()
     child.wait()
 
 

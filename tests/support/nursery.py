@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import atexit
+import contextlib
 import functools
 import importlib
 import json
@@ -54,13 +55,13 @@ class Child:
 
     def kill(self) -> None:
         """SIGKILL, unless it has ended."""
-        if self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
     def send_signal(self, number: int) -> None:
         """Send any signal, unless it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # ended since the look
+                os.kill(self.pid, number)
 
     def _read_line(self) -> str:
         text = b""
