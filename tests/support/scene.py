@@ -177,6 +177,8 @@ class Scene:
         if not self.database_file.exists():
             return []
         with contextlib.closing(sqlite3.connect(self.database_file, timeout=30)) as database:
+            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'lmflow_runs'").fetchall():
+                return []  # killed while the database was made
             rows = database.execute("SELECT uuid, state, request FROM lmflow_runs ORDER BY created_at DESC").fetchall()
         return [_make_run(*row) for row in rows]
 
