@@ -85,7 +85,8 @@ class Invariants:
             ours = marked or (task["name_label"] == "Async.VM.pool_migrate" and not self.unmarked_tasks)
             if ours and task["status"] != "pending":
                 yield f"d: the finished task {task['name_label']} ({task['status']}) is left in {pool.name}"
-        residents = {r["resident_on"] for r in pool.records("VM", state).values() if not r["is_control_domain"]}
+        inhabited = {ref for ref, host in pool.records("host", state).items() if state["real"].get(host["name_label"])}
+        residents = inhabited | {vm["resident_on"] for vm in _guests(pool, state)}
         before = {r["uuid"]: r["currently_attached"] for r in pool.records("PBD", pool.first).values()}
         for pbd in pool.records("PBD", state).values():
             if before.get(pbd["uuid"]) and not pbd["currently_attached"]:
@@ -111,6 +112,10 @@ class Invariants:
             for secret in secrets:
                 if secret and secret in content:
                     yield f"f: a secret stands in {path.relative_to(self.scene.directory)}"
+
+
+def _guests(pool: SimulatedPool, state: Any) -> Iterator[dict[str, Any]]:
+    return (vm for vm in pool.records("VM", state).values() if not vm["is_control_domain"])
 
 
 def _written_by_lmflow(scene: Scene) -> Iterator[Path]:
