@@ -31,7 +31,8 @@ class AwaitPoolMigrate(BaseTask):
         if kind is not VerdictKind.CONCLUDE:
             suspend_unknown(context, because)
         arrival = {"kind": kind.value, "because": because, "by": sight.verdict.by, "evidence": sight.evidence.to_json()}
-        context.record("verdict", arrival)
+        if sight.verdict.by != "record":  # else it stands there already, with what settled it
+            context.record("verdict", arrival)
         if sight.attempt is not None and sight.attempt.state != "ended":
             context.database.attempts.ended(context.fence, sight.attempt.uuid, "moved")
         return {"because": because, "by": sight.verdict.by}

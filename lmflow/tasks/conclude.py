@@ -24,6 +24,9 @@ class Conclude(BaseTask):
         remove_traces(context)
         request, view = context.request, inputs["view"]
         summary = f"{request.vm_name} runs on {request.destination_name}"
+        verdict = context.database.events.list(context.run_uuid, kind="verdict")[-1].data
+        if verdict["by"] != "task":  # anything but the plain end of a task is worth a word
+            summary += f" ({verdict['because']})"
         if not view["right"]:
             shown = view["power_state"] or "no such VM"
             summary += f"; XAPI wrongly shows {shown}. To repair: {view['repair']}"
