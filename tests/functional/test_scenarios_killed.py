@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -19,6 +20,7 @@ Start = Callable[..., SimulatedPool]
 Lmflow = Callable[..., CompletedProcess[str]]
 
 MOVE = ["migrate", "v", "--to", "B", "--request-id", "change-4711"]
+EXPIRED = "select 1 from lmflow_leases where expires_at < (julianday('now') - 2440587.5) * 86400.0"
 BOUNDARIES = [
     "record_intent",
     "observe",
@@ -144,4 +146,44 @@ def test_51_killed_in_the_revert(simulator: Start, lmflow: Lmflow, scene: Scene,
     again = lmflow(*MOVE)
     assert again.returncode == 4
     assert pool.runs_on("v") == ["A"]
+    assert len(pool.audit("VM.pool_migrate")) == 1
+
+
+def test_51_an_owner_that_was_paused_wakes_up_and_can_do_nothing(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    scene.waits = {"lease_seconds": 3.0, "heartbeat_seconds": 0.5}
+    pool = simulator(write_world(tmp_path / "p.json"))
+    hold_in_the_copy(pool)
+    paused = scene.popen(*MOVE)
+    wait_until(lambda: bool(query(scene, "select 1 from lmflow_attempts where progress > 0.05")), paused, "progress")
+    paused.send_signal(signal.SIGSTOP)
+    scene.wait_until(lambda: bool(query(scene, EXPIRED)))
+    heir = scene.popen("resume", "change-4711")
+    wait_until(lambda: "still migrating" in scene.read_output(heir)[1], heir, "re-attached")
+    paused.send_signal(signal.SIGCONT)
+    assert paused.wait(60) == 10, scene.read_output(paused)
+    let_go(pool)
+    assert heir.wait(60) == 0, scene.read_output(heir)
+    assert_moved_once(pool, lmflow(*MOVE))
+    assert len(pool.audit("VM.pool_migrate")) == 1
+
+
+def test_51_an_owner_paused_between_its_commit_and_the_send_never_sends(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    scene.waits = {"lease_seconds": 3.0, "heartbeat_seconds": 0.5}
+    pool = simulator(write_world(tmp_path / "p.json"))
+    pool.control("POST", "/hold", {"call": "host.get_by_uuid", "point": "request_read", "nth": 1})
+    paused = scene.popen(*MOVE)
+    wait_until(lambda: bool(query(scene, "select 1 from lmflow_attempts")), paused, "the intent is committed")
+    wait_until(lambda: any(hold["reached"] for hold in pool.control("GET", "/hold")), paused, "just before the send")
+    paused.send_signal(signal.SIGSTOP)
+    scene.wait_until(lambda: bool(query(scene, EXPIRED)))
+    heir = lmflow("resume", "change-4711")
+    assert heir.returncode == 0, heir.stderr
+    pool.control("POST", "/release", {})
+    paused.send_signal(signal.SIGCONT)
+    assert paused.wait(60) == 10, scene.read_output(paused)
+    assert_moved_once(pool, lmflow(*MOVE))
     assert len(pool.audit("VM.pool_migrate")) == 1
