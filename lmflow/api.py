@@ -13,7 +13,7 @@ from typing import Self
 
 from lmflow import visualize
 from lmflow.db.database import Database, RequestExists
-from lmflow.exceptions import LockedError, RefusedError, UnreachableError, UsageError
+from lmflow.exceptions import LmflowError, LockedError, RefusedError, UnreachableError, UsageError
 from lmflow.flows.move import make_move_flow
 from lmflow.flows.settle import make_settle_flow
 from lmflow.models import (
@@ -92,18 +92,21 @@ class Client:
         """
         first = self._database.runs.find_by_request_id(request_id) if request_id else None
         if first is not None:
+            _check_same(first, vm, destination, pool)
             return self._go_on(first)
         profile = self._choose(pool)
         with self._open(profile.name) as connection:
             request, found = self._resolve(
                 connection, vm, destination, request_id=request_id or str(uuid.uuid4()), reason=reason
             )
-            if found.power_state == "Running" and found.resident_on_uuid == request.destination_uuid:
-                return self._end_before(request, strict=strict, keep=bool(request_id))
+            there = found.power_state == "Running" and found.resident_on_uuid == request.destination_uuid
             try:
+                if there:
+                    return self._end_before(request, strict=strict, keep=bool(request_id))
                 return runs.start_run(self._database, connection, request, waits=self._waits, notify=self._notify)
             except RequestExists as exists:
                 first = exists.run
+        _check_same(first, request.vm_uuid, request.destination_uuid, profile.name)
         return self._go_on(first)
 
     def resume(self, run: str = "") -> tuple[Outcome, ...]:
@@ -113,21 +116,28 @@ class Client:
         """
         if run:
             return (self._resume(self.run(run)),)
-        outcomes = []
+        outcomes: list[Outcome] = []
+        errors: list[LmflowError] = []
         for found in self._database.runs.list(active_only=True):
             if reports.find_condition(self._database, found) == "running":
                 continue
             try:
                 outcomes.append(self._resume(found))
-            except LockedError as error:
-                self._notify(Notice(kind="message", text=error.message, run_uuid=found.uuid))
+            except LmflowError as error:  # one pool that cannot be reached is no reason to leave the others' runs
+                errors.append(error)
+                text = f"run {found.uuid[:8]} of {found.request.vm_name}: {error.message}"
+                self._notify(Notice(kind="message", text=text, run_uuid=found.uuid))
             if outcomes and outcomes[-1].reason == "detached":
                 break
+        if errors and not outcomes:
+            raise errors[0]
         return tuple(outcomes)
 
     def repair(self, run: str) -> Outcome:
         """Finish what the reverts of a dirty run could not, by the same rules; other runs are only reported."""
         found = self.run(run)
+        if not found.state.is_terminal:
+            raise UsageError(f"run {found.uuid[:8]} has not ended", advice=f"lmflow resume {found.uuid[:8]}")
         return runs.repair_run(
             self._database,
             lambda: self._open(found.request.pool_profile),
@@ -145,8 +155,11 @@ class Client:
         found = self.run(run)
         if found.state.is_terminal:
             return reports.recall_why(self._database, found)
-        with self._open(found.request.pool_profile) as connection:
-            return reports.make_why(self._database, connection, found, waits=self._waits)
+        try:
+            with self._open(found.request.pool_profile) as connection:
+                return reports.make_why(self._database, connection, found, waits=self._waits)
+        except UnreachableError as error:
+            return reports.make_blind_why(self._database, found, error)
 
     def runs(self, *, active_only: bool = False, limit: int = 100) -> tuple[Run, ...]:
         """Return the latest runs, newest first."""
@@ -188,10 +201,19 @@ class Client:
 
     def _go_on(self, run: Run) -> Outcome:
         """Return the outcome of a run that exists, wait for its living owner, or take it over."""
-        while not run.state.is_terminal and reports.find_condition(self._database, run) == "running":
+        patience = time.monotonic() + self._waits.lease_seconds
+        while True:
+            while not run.state.is_terminal and reports.find_condition(self._database, run) == "running":
+                time.sleep(self._waits.poll_seconds)
+                run = self._database.runs.get(run.uuid)
+                patience = time.monotonic() + self._waits.lease_seconds
+            try:
+                return self._resume(run)
+            except LockedError:  # its owner is just letting go of it
+                if time.monotonic() > patience:
+                    raise
             time.sleep(self._waits.poll_seconds)
             run = self._database.runs.get(run.uuid)
-        return self._resume(run)
 
     def _resume(self, run: Run) -> Outcome:
         return runs.resume_run(
@@ -245,7 +267,7 @@ class Client:
             try:
                 with self._open(name) as other:
                     found: tuple[Host, ...] = find_matches(destination, reads.list_hosts(other))
-            except UnreachableError as error:
+            except LmflowError as error:
                 self._notify(Notice(kind="message", text=f"pool {name} could not be asked: {error.message}"))
                 continue
             if found:
@@ -270,6 +292,26 @@ class Client:
         else:
             run = _make_unrecorded(request, place)
         return Outcome(run=run, vm_state=place, already_there=True)
+
+
+def _check_same(run: Run, vm: str, destination: str, pool: str) -> None:
+    """Raise UsageError when a request id that has a run is used for another request: it names the first for ever."""
+    request = run.request
+    same = (
+        _can_mean(vm, request.vm_uuid, request.vm_name)
+        and _can_mean(destination, request.destination_uuid, request.destination_name)
+        and pool in ("", request.pool_profile)
+    )
+    if not same:
+        raise UsageError(
+            f"request id {request.request_id!r} names another request: {request.vm_name} to"
+            f" {request.destination_name} (run {run.uuid[:8]}, {run.state})",
+            advice="give this one a request id of its own",
+        )
+
+
+def _can_mean(text: str, uuid_: str, name: str) -> bool:
+    return uuid_.startswith(text) or name.startswith(text)
 
 
 def _make_harmless(notify: Callable[[Notice], None]) -> Callable[[Notice], None]:

@@ -6,6 +6,7 @@ import argparse
 
 from lmflow.cli.base import Answer, ShowCommand
 from lmflow.cli.door import get_place
+from lmflow.cli.exits import Exit
 from lmflow.cli.sentences import WHY_COLUMNS, make_why_row, tell_why
 
 
@@ -24,4 +25,5 @@ class Why(ShowCommand):
         """Ask the database and the pool; changes nothing."""
         with get_place(self.get_app()).open_client() as client:
             report = client.why(parsed_args.run)
-        return Answer(WHY_COLUMNS, make_why_row(report), tell_why(report))
+        code = Exit.UNREACHABLE if report.verdict == "CANNOT SAY" else Exit.DONE
+        return Answer(WHY_COLUMNS, make_why_row(report), tell_why(report), code)

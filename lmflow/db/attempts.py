@@ -31,6 +31,7 @@ class AttemptStore:
         session_uuid: str,
         starts: Mapping[str, str],
         disabled: Sequence[str],
+        domid: int = -1,
     ) -> Attempt:
         """Commit the intent to submit; beginning the same attempt again returns it as it is."""
         records.check_session_uuid(session_uuid)
@@ -51,6 +52,7 @@ class AttemptStore:
                     session_uuid=session_uuid,
                     starts=records.to_text(dict(starts)),
                     disabled=records.to_text(builtins.list(disabled)),
+                    domid=domid,
                     task_uuid="",
                     ref_digits="",
                     progress=0.0,

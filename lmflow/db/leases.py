@@ -130,6 +130,12 @@ def _locked(conn: sa.Connection, previous: Lease) -> LockedError:
 def locked_by(lease: Lease) -> LockedError:
     """Make the error that names the owner and counts down to the moment when its lease expires."""
     seconds = max(0.0, lease.expires_in_seconds)
+    if owners.is_dead(lease.owner, owners.current_owner()) or seconds == 0.0:
+        return LockedError(
+            f"run {lease.run_uuid} has no owner any more ({owners.describe(lease.owner)} is gone or let go of it)",
+            run_uuid=lease.run_uuid,
+            advice=f"lmflow resume {lease.run_uuid[:8]}",
+        )
     return LockedError(
         f"run {lease.run_uuid} is owned by {owners.describe(lease.owner)}; its lease expires in {seconds:.0f} s "
         "unless it is renewed",

@@ -90,6 +90,7 @@ def make_attempt(row: sa.Row[Any]) -> Attempt:
         session_uuid=row.session_uuid,
         starts=json.loads(row.starts),
         disabled=tuple(json.loads(row.disabled)),
+        domid=row.domid,
         task_uuid=row.task_uuid,
         ref_digits=row.ref_digits,
         progress=row.progress,

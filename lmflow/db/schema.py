@@ -81,6 +81,7 @@ attempts = sa.Table(
     sa.Column("session_uuid", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("starts", _text(), nullable=False),
     sa.Column("disabled", _text(), nullable=False),
+    sa.Column("domid", sa.Integer, nullable=False),
     sa.Column("task_uuid", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("ref_digits", sa.String(32), nullable=False),
     sa.Column("progress", sa.Double, nullable=False),

@@ -57,6 +57,7 @@ class VM(Model):
     power_state: str
     resident_on_uuid: str | None
     scheduled_to_be_resident_on_uuid: str | None
+    domid: int = -1
     is_a_template: bool = False
     is_a_snapshot: bool = False
     is_control_domain: bool = False

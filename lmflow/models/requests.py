@@ -41,14 +41,16 @@ class Waits(Model):
 
     ``settle``: how long the pool is watched after a loss before it may be called settled (a dead member shows its
     restart ten seconds late). ``quiet``: how long nothing may have changed. ``operation``: another operation on the
-    VM. ``pool``: an unreachable pool, or a host that does not come back. ``deadline``: one migration. ``outage``: a
-    database that is away.
+    VM. ``redo``: how old an attempt without a reply may be to be sent again; XAPI keeps the record of a finished task
+    for 65 minutes. ``pool``: an unreachable pool, or a host that does not come back. ``deadline``: one migration.
+    ``outage``: a database that is away.
     """
 
     settle_seconds: float = 20.0
     quiet_seconds: float = 5.0
     operation_seconds: float = 300.0
     pool_seconds: float = 300.0
+    redo_seconds: float = 3000.0
     deadline_seconds: float = 14400.0
     poll_seconds: float = 1.0
     event_seconds: float = 5.0
@@ -114,7 +116,8 @@ class Run(Model):
 class Attempt(Model):
     """One try to submit. ``state``: intended (committed before the call), accepted, ended.
 
-    ``starts`` is each host's ``agent_start_time`` at the submit, ``disabled`` the hosts not enabled then.
+    ``starts`` is each host's ``agent_start_time`` at the submit, ``disabled`` the hosts not enabled then, ``domid``
+    the VM's domain on the source: any migration changes it, also one there and back.
     """
 
     uuid: str
@@ -125,6 +128,7 @@ class Attempt(Model):
     session_uuid: str
     starts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     disabled: tuple[str, ...] = ()
+    domid: int = -1
     task_uuid: str = ""
     ref_digits: str = ""
     progress: float = 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lmflow.exceptions import FlowSuspended, UnreachableError
 from lmflow.models import Event, Finding, Outcome, Run, RunState, XapiError
 from lmflow.runner.places import describe_place
+from lmflow.tasks.changes import list_changes
 from lmflow.tasks.context import Context
 from lmflow.tasks.traces import remove_traces
 from lmflow.xapi import reads
@@ -15,6 +16,9 @@ def end_reverted(context: Context, run: Run) -> Outcome:
 
     Refused means that nothing was sent and nothing was changed; dirty that something of ours may be left.
     """
+    if not find_left(context.database.events.list(run.uuid)):
+        for text in find_unsettled(context):
+            context.record("left", {"task": "", "text": text})
     events = context.database.events.list(run.uuid)
     findings, left = find_findings(events), find_left(events)
     attempts = context.database.attempts.list(run.uuid)
@@ -52,6 +56,8 @@ def suspend_settle(context: Context, run: Run) -> Outcome:
 def suspend(context: Context, run: Run, why: FlowSuspended) -> Outcome:
     """Store that the run was let go of, or that a person must decide, and say what is seen of the VM now."""
     state = RunState.UNKNOWN if why.reason == "unknown" else RunState.SUSPENDED
+    if run.state is RunState.DIRTY:
+        state = RunState.DIRTY  # a repair that was interrupted leaves it as it was: rolled back, with something left
     context.database.runs.set_state(context.fence, state, summary=why.message)
     try:
         vm = reads.read_vm(context.connection, run.request.vm_uuid)
@@ -111,6 +117,16 @@ def find_left(events: tuple[Event, ...]) -> tuple[str, ...]:
     repairs = [n for n, e in enumerate(events) if e.kind == "repairing"]
     since = events[repairs[-1] :] if repairs else events
     return tuple(dict.fromkeys(str(e.data["text"]) for e in since if e.kind == "left"))
+
+
+def find_unsettled(context: Context) -> tuple[str, ...]:
+    """Return the changes that our own book does not show as undone: whatever was or was not said of them."""
+    open_steps = ("intended", "done", "undoing", "unproved")
+    return tuple(
+        f"{change.kind} {change.object_uuid} is {change.step}"
+        for change in list_changes(context)
+        if change.step in open_steps
+    )
 
 
 def _find_error(events: tuple[Event, ...]) -> XapiError | None:

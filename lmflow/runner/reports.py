@@ -7,12 +7,14 @@ from collections.abc import Callable
 
 from lmflow.db.database import Database
 from lmflow.db.owner import current_owner, is_dead
-from lmflow.exceptions import UnreachableError
+from lmflow.exceptions import LmflowError, LoginError, UnreachableError
 from lmflow.models import Run, RunState, StatusLine, StatusReport, Waits, WhyReport, WitnessView
 from lmflow.runner.places import describe_place
 from lmflow.tasks.watch import Sight, Watch
 from lmflow.verdict import VerdictKind
 from lmflow.xapi.connection import Connection
+
+CANNOT_SAY = "CANNOT SAY"
 
 _MEANING = {
     VerdictKind.CONCLUDE: "the move is done: verify and post steps remain",
@@ -43,7 +45,19 @@ def make_why(database: Database, connection: Connection, run: Run, *, waits: Wai
         evidence=_say_evidence(connection, run, sight),
         verdict=kind.value.upper().replace("_", "-"),
         explanation=f"{sight.verdict.because}; {_MEANING[kind]}",
-        advice=_advise(run, kind),
+        advice=_advise(database, run, kind),
+    )
+
+
+def make_blind_why(database: Database, run: Run, error: LmflowError) -> WhyReport:
+    """Explain a run whose pool cannot be asked: what we wrote last, and that nothing can be said of now."""
+    return WhyReport(
+        run=run,
+        last_written=_say_last(database, run),
+        evidence=(f"cannot say: {error.message}",),
+        verdict=CANNOT_SAY,
+        explanation=f"where {run.request.vm_name} is now cannot be said without the pool",
+        advice=error.advice or "make the pool reachable, then ask again",
     )
 
 
@@ -66,7 +80,7 @@ def recall_why(database: Database, run: Run) -> WhyReport:
 def make_status(database: Database, open_connection: Callable[[str], Connection], *, waits: Waits) -> StatusReport:
     """Say of each open run how it stands, and first whether any of their VMs is down, read from the pools now."""
     lines, doubts = [], []
-    connections: dict[str, Connection | UnreachableError] = {}
+    connections: dict[str, Connection | LmflowError] = {}
     try:
         for run in database.runs.list(active_only=True):
             line, doubt = _look_at(database, connections, open_connection, run, waits)
@@ -85,7 +99,7 @@ def make_status(database: Database, open_connection: Callable[[str], Connection]
 
 def _look_at(
     database: Database,
-    connections: dict[str, Connection | UnreachableError],
+    connections: dict[str, Connection | LmflowError],
     open_connection: Callable[[str], Connection],
     run: Run,
     waits: Waits,
@@ -94,28 +108,40 @@ def _look_at(
     condition = find_condition(database, run)
     advice = "" if condition == "running" else f"lmflow {'why' if condition == 'unknown' else 'resume'} {run.uuid[:8]}"
     profile, name = run.request.pool_profile, run.request.vm_name
-    if profile not in connections:
-        try:
+    try:
+        if profile not in connections:
             connections[profile] = open_connection(profile)
-        except UnreachableError as error:
-            connections[profile] = error
-    place, doubt = f"cannot say: pool {profile} unreachable", f"Cannot say whether {name} is down, pool unreachable."
-    connection = connections[profile]
-    if isinstance(connection, Connection):
-        try:
-            watch = Watch(connection, database, run_uuid=run.uuid, request=run.request, waits=waits)
-            sight = watch.look()
-            place, doubt = describe_place(connection, run.request, sight.vm), _say_doubt(name, sight)
-        except UnreachableError:
-            pass
+        connection = connections[profile]
+        if not isinstance(connection, Connection):
+            raise connection
+        sight = Watch(connection, database, run_uuid=run.uuid, request=run.request, waits=waits).look()
+        place, doubt = describe_place(connection, run.request, sight.vm), _say_doubt(name, sight)
+    except LmflowError as error:
+        connections.setdefault(profile, error)
+        place, doubt = (
+            f"cannot say: {error.message}",
+            f"Cannot say whether {name} is down: {_say_short(error, profile)}.",
+        )
     line = StatusLine(
         run=run,
         condition=condition,
-        seconds_since=max(0.0, time.time() - run.updated_at),
+        seconds_since=max(0.0, time.time() - _find_last_moment(database, run)),
         vm_state=place,
         advice=advice,
     )
     return line, doubt
+
+
+def _say_short(error: LmflowError, profile: str) -> str:
+    if isinstance(error, UnreachableError) and not isinstance(error, LoginError):
+        return "pool unreachable"
+    return f"pool {profile} cannot be asked"
+
+
+def _find_last_moment(database: Database, run: Run) -> float:
+    """Return when the run last wrote anything, by the database's clock."""
+    events = database.events.list(run.uuid)
+    return max([run.updated_at, *(event.at for event in events[-1:])])
 
 
 def _say_doubt(name: str, sight: Sight) -> str:
@@ -149,7 +175,8 @@ def _say_last(database: Database, run: Run) -> str:
         for atom in database.atoms(run, which)
         if atom.state in ("RUNNING", "REVERTING", "FAILURE")
     ]
-    progress = f", {attempt.progress:.0%}" if attempt is not None and attempt.progress else ""
+    shows = attempt is not None and attempt.progress > 0 and not run.state.is_terminal
+    progress = f", {attempt.progress:.0%}" if attempt is not None and shows else ""
     return f"{'; '.join(busy) or run.state.value}{progress}"
 
 
@@ -181,7 +208,9 @@ def _say_witness(name: str, view: WitnessView) -> str:
     return f"witness of {name}: {view.power_state or 'does not know the VM'}{arriving}"
 
 
-def _advise(run: Run, kind: VerdictKind) -> str:
+def _advise(database: Database, run: Run, kind: VerdictKind) -> str:
+    if find_condition(database, run) == "running":
+        return f"nothing: it is being watched; lmflow run show {run.uuid[:8]}"
     if kind is VerdictKind.UNKNOWN:
         hosts = f"{run.request.source_name} and {run.request.destination_name}"
         return f"on {hosts}: xl list | grep {run.request.vm_uuid[:8]}, then lmflow resume {run.uuid[:8]}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 
 from lmflow.db.database import Database, Fence, FlowSpec
 from lmflow.db.owner import current_owner, is_dead
-from lmflow.exceptions import ConfigurationError, FlowSuspended, LeaseLost, LockedError
+from lmflow.exceptions import ConfigurationError, FlowSuspended, LeaseLost, LockedError, UnreachableError
 from lmflow.flows import move, settle
 from lmflow.flows.versions import CURRENT
 from lmflow.models import Lease, MoveRequest, Notice, Outcome, Run, RunState, Waits
@@ -22,6 +23,8 @@ from lmflow.tasks.record_intent import RecordIntent
 from lmflow.xapi.connection import Connection
 
 KIND = "migrate"
+
+LOG = logging.getLogger(__name__)
 
 
 def start_run(
@@ -92,12 +95,16 @@ def _take_up(
 ) -> Outcome:
     fence, previous = take_lease(database, run, waits=waits, notify=notify)
     with _released_on_error(database, fence):
+        now = database.runs.get(run.uuid)
+        if now.state.is_terminal and now.state is not run.state:  # ended by the other owner since we looked
+            database.leases.release(fence)
+            return ending.recall_outcome(now, database.events.list(run.uuid))
         connection = open_connection()
     with connection:
         context = _make_context(database, connection, run, fence, waits=waits, notify=notify)
-        with _released_on_error(database, fence):
+        with _released_on_error(database, fence), _reported_loss(run):
             _take_over(context, run, previous)
-        return _drive(context, database.runs.get(run.uuid), work)
+        return _drive(context, now, work)
 
 
 def _repair(context: Context, run: Run) -> Outcome:
@@ -127,18 +134,31 @@ def _drive(context: Context, run: Run, work: Callable[[Context, Run], Outcome]) 
     heartbeat = Heartbeat(context)
     heartbeat.start()
     try:
-        with stop_on_signals(context.stop):
-            return work(context, run)
-    except FlowSuspended as why:
-        return ending.suspend(context, run, why)
-    except LeaseLost as error:
-        raise LockedError(
-            f"run {run.uuid} was taken over by another owner", run_uuid=run.uuid, advice=f"lmflow run show {run.uuid}"
-        ) from error
+        with _reported_loss(run), stop_on_signals(context.stop):
+            try:
+                return work(context, run)
+            except FlowSuspended as why:
+                return ending.suspend(context, run, why)
     finally:
         heartbeat.finish()
         context.connection.close()
-        context.database.leases.release(context.fence)
+        try:
+            context.database.leases.release(context.fence)
+        except UnreachableError as error:
+            LOG.warning("the lease of run %s was not given back, it will expire: %s", run.uuid, error)
+
+
+@contextlib.contextmanager
+def _reported_loss(run: Run) -> Iterator[None]:
+    """Turn the signal that our lease was taken into an error of this house."""
+    try:
+        yield
+    except LeaseLost as error:
+        raise LockedError(
+            f"run {run.uuid} was taken over by another owner",
+            run_uuid=run.uuid,
+            advice=f"lmflow run show {run.uuid[:8]}",
+        ) from error
 
 
 def _go_on(context: Context, run: Run) -> Outcome:

@@ -28,7 +28,8 @@ class BaseTask(task.Task):
     """A step: ``act`` does it, ``undo`` takes back what it did. Both look at the pool first and may run twice.
 
     ``NAME`` is persisted and must never change. ``AFTER_SUBMIT`` marks the steps from the submit on: there an
-    unexpected error must not revert anything, it leaves the flow as a crash would.
+    unexpected error must not revert anything, it leaves the flow as a crash would, to be executed again. (An atom
+    that failed under ``never_resolve`` would not be: the next run of its flow only marks it reverted.)
     """
 
     NAME: ClassVar[str]
@@ -67,7 +68,10 @@ class BaseTask(task.Task):
         except Exception as error:  # a revert that raises would stop all the others
             LOG.warning("revert of %s in run %s: %s", self.NAME, context.run_uuid, error)
             text = error.message if isinstance(error, LmflowError) else f"{type(error).__name__}: {error}"
-            context.record("left", {"task": self.NAME, "text": text})
+            try:
+                context.record("left", {"task": self.NAME, "text": text})
+            except UnreachableError as lost:
+                raise FlowSuspended("unreachable", lost.message) from error
 
     def act(self, context: Context, **inputs: Any) -> Any:
         """Do the step; what it needs comes by the names in ``REQUIRES``."""
@@ -99,12 +103,15 @@ def make_strict(name: str, result: Any) -> Any:
 
 
 def _with_patience(context: Context, work: Callable[[], Any]) -> Any:
-    since = context.clock()
+    since: float | None = None
     while True:
+        began = context.clock()
         try:
             return work()
         except UnreachableError as error:
             if not error.retryable:
                 raise FlowSuspended("unreachable", error.message) from error
             context.say("message", f"the pool does not answer: {error.message}")
+            if since is None or context.clock() - began > context.waits.pool_seconds:
+                since = context.clock()  # it has answered for a long time since the last failure
             context.pause_for_pool(since, error)

@@ -16,18 +16,18 @@ class Conclude(BaseTask):
     """
 
     NAME = "conclude"
+    AFTER_SUBMIT = True
     REQUIRES = ("view", "traces")
     PROVIDES = "end"
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
         """Return the summary."""
         remove_traces(context)
-        request, view = context.request, inputs["view"]
-        summary = f"{request.vm_name} runs on {request.destination_name}"
+        view = inputs["view"]
+        summary = str(view["place"])
         verdict = context.database.events.list(context.run_uuid, kind="verdict")[-1].data
         if verdict["by"] != "task":  # anything but the plain end of a task is worth a word
             summary += f" ({verdict['because']})"
-        if not view["right"]:
-            shown = view["power_state"] or "no such VM"
-            summary += f"; XAPI wrongly shows {shown}. To repair: {view['repair']}"
+        if view["repair"]:
+            summary += f". To repair: {view['repair']}"
         return {"summary": summary}

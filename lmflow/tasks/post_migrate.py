@@ -17,6 +17,7 @@ class PostMigrate(BaseTask):
     """
 
     NAME = "post_migrate"
+    AFTER_SUBMIT = True
     REQUIRES = ("view",)
     PROVIDES = "traces"
 

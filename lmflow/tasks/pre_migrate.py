@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lmflow import checks
-from lmflow.models import PBD, Snapshot
+from lmflow.models import PBD, Snapshot, TaskView
 from lmflow.tasks import changes
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.context import Context
@@ -70,36 +70,35 @@ def _ensure_plugged(context: Context, pbd: PBD) -> None:
         attempt_id,
         lambda: pool_changes.plug_pbd(context.connection, pbd_uuid=pbd.uuid, attempt_id=attempt_id),
     )
-    _settle_plug(context, pbd.uuid, attempt_id, succeeded=task is not None and task.status == "success")
-    after = reads.read_pbd(context.connection, pbd.uuid)
-    if after is None or not after.currently_attached:
+    _settle_plug(context, pbd.uuid, attempt_id, task)
+    if not _is_attached(context, pbd.uuid):
         raise changes.fail(task, f"plugging storage on {context.request.destination_name} failed")
 
 
 def _find_out(context: Context, change: changes.Change) -> changes.Change:
     """After an interruption: ask the pool whether the plug that we intended was done, and by us."""
     task = changes.wait_for_end(context, attempt_id=change.attempt_id)
+    return _settle_plug(context, change.object_uuid, change.attempt_id, task)
+
+
+def _settle_plug(context: Context, pbd_uuid: str, attempt_id: str, task: TaskView | None) -> changes.Change:
     succeeded = task is not None and task.status == "success"
-    return _settle_plug(context, change.object_uuid, change.attempt_id, succeeded=succeeded)
-
-
-def _settle_plug(context: Context, pbd_uuid: str, attempt_id: str, *, succeeded: bool) -> changes.Change:
-    pbd = reads.read_pbd(context.connection, pbd_uuid)
-    attached = pbd is not None and pbd.currently_attached
+    attached = _watch_for_plug(context, pbd_uuid) if task is None else _is_attached(context, pbd_uuid)
     step = "done" if succeeded and attached else "unproved" if attached else "void"
     return changes.write(context, PLUG, pbd_uuid, step, attempt_id)
 
 
 def _judge_unproved(context: Context, change: changes.Change) -> None:
     """Say that it is left, unless somebody has unplugged it meanwhile."""
-    pbd = reads.read_pbd(context.connection, change.object_uuid)
-    if pbd is not None and pbd.currently_attached:
+    if _is_attached(context, change.object_uuid):
         _leave(context, change, "nothing shows that it was us who plugged it; unplug it by hand if nobody needs it")
+    else:
+        changes.write(context, PLUG, change.object_uuid, "void", change.attempt_id)
 
 
 def _ensure_unplugged(context: Context, change: changes.Change) -> None:
-    if change.step == "undoing":
-        changes.wait_for_end(context, attempt_id=change.attempt_id)
+    if change.step == "undoing" and not _judge_undoing(context, change):
+        return
     pbd = reads.read_pbd(context.connection, change.object_uuid)
     if pbd is not None and pbd.currently_attached:
         attempt_id = changes.make_attempt_id()
@@ -113,6 +112,34 @@ def _ensure_unplugged(context: Context, change: changes.Change) -> None:
         if after is not None and after.currently_attached:
             raise changes.fail(task, f"unplugging storage on {context.request.destination_name} failed")
     changes.write(context, PLUG, change.object_uuid, "undone", change.attempt_id)
+
+
+def _judge_undoing(context: Context, change: changes.Change) -> bool:
+    """After an interruption: tell whether an unplug of ours still has to be sent."""
+    task = changes.wait_for_end(context, attempt_id=change.attempt_id)
+    if task is not None and task.status == "success":
+        changes.write(context, PLUG, change.object_uuid, "undone", change.attempt_id)
+        return False
+    if task is None and _is_attached(context, change.object_uuid):
+        unproved = changes.write(context, PLUG, change.object_uuid, "unproved", change.attempt_id)
+        _judge_unproved(context, unproved)
+        return False
+    return True
+
+
+def _is_attached(context: Context, pbd_uuid: str) -> bool:
+    pbd = reads.read_pbd(context.connection, pbd_uuid)
+    return pbd is not None and pbd.currently_attached
+
+
+def _watch_for_plug(context: Context, pbd_uuid: str) -> bool:
+    """Watch a PBD whose plug may still be at work, nobody knows where, for as long as a pool takes to settle."""
+    began = context.clock()
+    while not _is_attached(context, pbd_uuid):
+        if context.clock() - began > context.waits.settle_seconds:
+            return False
+        context.pause(context.waits.poll_seconds)
+    return True
 
 
 def _proved_absent(context: Context) -> bool:

@@ -11,7 +11,6 @@ from lmflow.exceptions import (
     FlowSuspended,
     MigrationFailedError,
     NoReplyError,
-    RefusedError,
     SessionNotArmedError,
     UnreachableError,
     XapiFailureError,
@@ -82,6 +81,9 @@ class SubmitPoolMigrate(BaseTask):
     def _send(self, context: Context, snapshot: Snapshot) -> bool:
         """Send once. False when it surely had no effect, or when it must be found out whether it had."""
         attempt = _begin(context, snapshot)
+        if not _is_as_seen(context, snapshot):
+            context.database.attempts.ended(context.fence, attempt.uuid, "not sent")
+            return False
         try:
             started = self.submit(context, attempt.uuid)
         except NoReplyError as error:
@@ -106,6 +108,15 @@ class SubmitPoolMigrate(BaseTask):
         return True
 
 
+def _is_as_seen(context: Context, snapshot: Snapshot) -> bool:
+    """Look at the VM once more: the commit of the intent may have waited long for the database."""
+    vm = reads.read_vm(context.connection, context.request.vm_uuid)
+    if vm is None or vm.current_operations:
+        return False
+    seen = snapshot.vm
+    return (vm.power_state, vm.resident_on_uuid, vm.domid) == (seen.power_state, seen.resident_on_uuid, seen.domid)
+
+
 def _ensure_fenced(context: Context) -> None:
     """End the session that an attempt without a reply was sent in: what has not begun yet can then never begin."""
     attempt = context.database.attempts.latest(context.run_uuid)
@@ -127,7 +138,10 @@ def _look_before(context: Context) -> Snapshot:
                 context.connection, request.vm_uuid, request.destination_uuid, now=time.time()
             )
         except XapiFailureError as error:
-            raise RefusedError(f"the last look before the submit failed: {error.message}") from error
+            message = f"the last look before the submit failed: {error.message}"
+            remedy = f"see whether {request.vm_name} still exists"
+            refuse(context, (Finding(rule="submit", code=error.xapi_code, message=message, remedy=remedy),))
+            raise
         busy = snapshot.vm.current_operations
         if busy and context.clock() - began < context.waits.operation_seconds:
             context.say("message", f"{request.vm_name} is busy with {', '.join(busy)}: waiting")
@@ -159,6 +173,7 @@ def _begin(context: Context, snapshot: Snapshot) -> Attempt:
         session_uuid=context.connection.session_uuid,
         starts=starts,
         disabled=tuple(h.uuid for h in snapshot.hosts if not h.enabled),
+        domid=snapshot.vm.domid,
     )
 
 

@@ -29,18 +29,25 @@ def wait_for_verdict(context: Context, *, until_task: bool = False) -> Sight:
             context.adopt_session()
             sight = _keep_found(context, watch.look())
             since = context.clock()
+            if _is_final(sight, confirmed) or (until_task and _is_attached(sight)):
+                return sight
+            kind = sight.verdict.kind
+            said = _tell(context, said, sight.verdict.because)
+            confirmed = None if kind in _OPEN else kind
+            _wait_for_more(context, sight)
         except UnreachableError as error:
             said, confirmed = _tell(context, said, error.message), None
             context.pause_for_pool(since, error)
-            continue
-        kind = sight.verdict.kind
-        if kind not in _OPEN and (sight.verdict.by in ("xapi", "task", "record") or confirmed is kind):
-            return sight
-        if until_task and kind is VerdictKind.RE_ATTACH and sight.evidence.task is not None:
-            return sight
-        said = _tell(context, said, sight.verdict.because)
-        confirmed = None if kind in _OPEN else kind
-        _wait_for_more(context, sight)
+
+
+def _is_final(sight: Sight, confirmed: VerdictKind | None) -> bool:
+    """Tell whether the verdict stands by itself, or was said before by the witnesses."""
+    kind, by = sight.verdict.kind, sight.verdict.by
+    return kind not in _OPEN and (by in ("xapi", "task", "later", "record") or confirmed is kind)
+
+
+def _is_attached(sight: Sight) -> bool:
+    return sight.verdict.kind is VerdictKind.RE_ATTACH and sight.evidence.task is not None
 
 
 def make_watch(context: Context) -> Watch:

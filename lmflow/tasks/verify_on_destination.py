@@ -1,35 +1,61 @@
-"""After the point of no return: what XAPI shows of the VM that has arrived."""
+"""After the point of no return: what is shown of the VM that has arrived."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from lmflow.models import VM
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.context import Context
-from lmflow.xapi import reads
+from lmflow.xapi import reads, witness
 
 
 class VerifyOnDestination(BaseTask):
-    """Read the VM again and compare XAPI's view with what was proved.
+    """Read the VM again; where XAPI's view differs from what was proved, ask both hosts before saying who is wrong.
 
-    Running it twice reads twice. There is no revert behind the point of no return. A view of XAPI that differs is
-    reported with the step that repairs it, never repaired: lmflow starts no VM.
+    Running it twice reads twice. There is no revert behind the point of no return. A view of XAPI that is proved wrong
+    is reported with the step that repairs it, never repaired: lmflow starts no VM.
     """
 
     NAME = "verify_on_destination"
+    AFTER_SUBMIT = True
     PROVIDES = "view"
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
-        """Return XAPI's view as power state and host, whether it is right, and the repair when it is not."""
+        """Return where the VM is now in a sentence, and the repair of XAPI's record if that is proved wrong."""
         request = context.request
         vm = reads.read_vm(context.connection, request.vm_uuid)
-        power_state = vm.power_state if vm else ""
-        resident = vm.resident_on_uuid if vm else None
-        right = power_state == "Running" and resident == request.destination_uuid
-        repair = "" if right else make_repair(context, power_state)
-        if repair:
-            context.record("xapi_view", {"power_state": power_state, "resident_on_uuid": resident, "repair": repair})
-        return {"power_state": power_state, "resident_on_uuid": resident, "right": right, "repair": repair}
+        if vm is not None and vm.power_state == "Running" and vm.resident_on_uuid == request.destination_uuid:
+            return {"place": f"{request.vm_name} runs on {request.destination_name}", "repair": ""}
+        names = {h.uuid: h.name_label for h in reads.read_hosts(context.connection)}
+        shown = _describe_view(vm, names)
+        if not _is_there(context):
+            place = f"{request.vm_name} arrived on {request.destination_name}; since then XAPI shows it {shown}"
+            return {"place": place, "repair": ""}
+        repair = make_repair(context, vm.power_state if vm else "")
+        context.record("xapi_view", {"shown": shown, "repair": repair})
+        place = f"{request.vm_name} runs on {request.destination_name}; XAPI wrongly shows it {shown}"
+        return {"place": place, "repair": repair}
+
+
+def _is_there(context: Context) -> bool:
+    """Ask both hosts now: it runs on the destination, and only there."""
+    request = context.request
+    if not context.connection.profile.use_witness:
+        return False
+    hosts = {h.uuid: h for h in reads.read_hosts(context.connection)}
+    asked = [hosts[u] for u in (request.destination_uuid, request.source_uuid) if u in hosts]
+    views = {h.uuid: witness.ask(context.connection, h, request.vm_uuid) for h in asked}
+    if len(views) != 2 or not all(view.answered for view in views.values()):
+        return False
+    return [u for u, view in views.items() if view.power_state == "Running"] == [request.destination_uuid]
+
+
+def _describe_view(vm: VM | None, names: dict[str, str]) -> str:
+    if vm is None:
+        return "no more"
+    where = names.get(vm.resident_on_uuid or "", "")
+    return f"{vm.power_state} on {where}" if where else vm.power_state
 
 
 def make_repair(context: Context, power_state: str) -> str:

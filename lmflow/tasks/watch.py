@@ -66,6 +66,7 @@ class Watch:
             task=task,
             settled=settled,
             overdue=overdue,
+            recent=attempt is None or time.time() - attempt.created_at < self._waits.redo_seconds,
         )
         result = verdict.decide(evidence)
         if result.kind is VerdictKind.ASK:

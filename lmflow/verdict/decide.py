@@ -128,6 +128,8 @@ def _decide_by_task(seen: Evidence, task: TaskView) -> Verdict | None:
     arrived = seen.runs_on(seen.destination_uuid)
     if task.status == "success" and arrived:
         return Verdict(VerdictKind.CONCLUDE, "the task succeeded and it runs on the destination", "task")
+    if task.status == "success" and not seen.restarted and not seen.runs_on(seen.source_uuid):
+        return Verdict(VerdictKind.CONCLUDE, f"the task succeeded; the VM is {_place(seen)} since", "later")
     definite = task.status in ("success", "cancelled") or is_ordered(task.error)
     if not definite or seen.restarted or not seen.power_state:
         return None
@@ -176,7 +178,7 @@ def _decide_by_witness(seen: Evidence, source: WitnessView, destination: Witness
         return Verdict(VerdictKind.UNKNOWN, f"{lost}, and the witness shows it {what}", "witness")
     if there:
         return Verdict(VerdictKind.CONCLUDE, f"{lost}, but the witness shows it on the destination only", "witness")
-    if seen.sent is Sent.MAYBE and seen.task is None and not seen.restarted:
+    if seen.sent is Sent.MAYBE and seen.task is None and not seen.restarted and seen.traceable:
         return Verdict(
             VerdictKind.REDO, "no migration began: no task, and the witness shows it on the source only", "witness"
         )

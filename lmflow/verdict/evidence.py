@@ -29,7 +29,9 @@ class Evidence(Model):
     ``power_state`` and ``resident_on_uuid`` are XAPI's view now; ``power_state`` is '' when XAPI has no such VM.
     ``rivals`` counts pending migrations whose VM cannot be told: one of them may be ours. ``restarted`` are the
     hosts, of source, destination and coordinator, whose toolstack restarted since the submit. ``settled`` is
-    what ``settling`` says. ``witness`` is None when it was not asked yet.
+    what ``settling`` says. ``witness`` is None when it was not asked yet. ``traceable`` says
+    that a migration, had one taken place since the attempt, would still be seen: by its task's record, or by another
+    domain of the VM.
     """
 
     source_uuid: str
@@ -45,6 +47,7 @@ class Evidence(Model):
     overdue: bool = False
     witness: tuple[WitnessView, ...] | None = None
     ref_digits: str = ""
+    traceable: bool = True
 
     def runs_on(self, host_uuid: str) -> bool:
         """Tell whether XAPI, and only XAPI, shows the VM Running on that host."""
@@ -67,8 +70,12 @@ def make_evidence(
     settled: bool = False,
     overdue: bool = False,
     witness: tuple[WitnessView, ...] | None = None,
+    recent: bool = True,
 ) -> Evidence:
-    """Put together what was read; ``attempt`` is the latest one, None when nothing was ever to be sent."""
+    """Put together what was read; ``attempt`` is the latest one, None when nothing was ever to be sent.
+
+    ``recent``: the attempt is younger than XAPI keeps the records of finished tasks.
+    """
     return Evidence(
         source_uuid=source_uuid,
         destination_uuid=destination_uuid,
@@ -83,6 +90,7 @@ def make_evidence(
         overdue=overdue,
         witness=witness,
         ref_digits=attempt.ref_digits if attempt else "",
+        traceable=recent and (attempt is None or vm is None or attempt.domid in (-1, vm.domid)),
     )
 
 

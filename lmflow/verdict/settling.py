@@ -21,30 +21,33 @@ class Looks(Model):
     changed_at: float
     state: tuple[str, ...]
     all_back: bool
+    all_live: bool
 
 
 def look(previous: Looks | None, hosts: tuple[Host, ...], *, attempt: Attempt, now: float) -> Looks:
     """Return the series with one more look at source, destination and coordinator.
 
-    ``hosts`` are all hosts of the pool, ``now`` any clock in seconds that only goes forward. A host that was
-    disabled at the submit need not be enabled again.
+    ``hosts`` are all hosts of the pool, ``now`` any clock in seconds that only goes forward.
     """
     concerned = sorted((h for h in hosts if h.uuid in attempt.starts), key=lambda h: h.uuid)
     state = tuple(f"{h.uuid} {h.agent_start_time} {h.enabled} {h.live}" for h in concerned)
-    back = len(concerned) == len(attempt.starts) and all(
-        h.live and (h.enabled or h.uuid in attempt.disabled) for h in concerned
-    )
-    if previous is None:
-        return Looks(first_at=now, changed_at=now, state=state, all_back=back)
-    changed_at = previous.changed_at if previous.state == state else now
-    return Looks(first_at=previous.first_at, changed_at=changed_at, state=state, all_back=back)
+    live = len(concerned) == len(attempt.starts) and all(h.live for h in concerned)
+    back = live and all(h.enabled or h.uuid in attempt.disabled for h in concerned)
+    changed_at = now if previous is None or previous.state != state else previous.changed_at
+    first_at = now if previous is None else previous.first_at
+    return Looks(first_at=first_at, changed_at=changed_at, state=state, all_back=back, all_live=live)
 
 
 def is_settled(looks: Looks, *, now: float, waits: Waits) -> bool:
-    """Tell whether all concerned hosts are back, were watched long enough, and have been quiet."""
+    """Tell whether all concerned hosts are back, were watched long enough, and have been quiet.
+
+    A host that was disabled at the submit need not be enabled again; one that is disabled and live, with nothing
+    changing for a whole ``settle_seconds``, was disabled by a person: no restart takes that long.
+    """
     watched = now - looks.first_at >= waits.settle_seconds
-    quiet = now - looks.changed_at >= waits.quiet_seconds
-    return looks.all_back and watched and quiet
+    quiet_for = now - looks.changed_at
+    back = looks.all_back or (looks.all_live and quiet_for >= waits.settle_seconds)
+    return back and watched and quiet_for >= waits.quiet_seconds
 
 
 def is_overdue(looks: Looks, *, now: float, waits: Waits) -> bool:

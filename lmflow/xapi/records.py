@@ -56,6 +56,7 @@ def make_vm(
         memory_dynamic_max_bytes=_number(record, "memory_dynamic_max"),
         memory_static_max_bytes=_number(record, "memory_static_max"),
         memory_overhead_bytes=_number(record, "memory_overhead"),
+        domid=int(record.get("domid", -1)),
         last_boot_cpu_flags=_map(record, "last_boot_CPU_flags"),
         hardware_platform_version=_number(record, "hardware_platform_version"),
         domain_type=_text(record, "domain_type"),

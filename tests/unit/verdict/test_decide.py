@@ -56,7 +56,9 @@ ROWS = [
     ("said before: stayed", {"sent": Sent.STAYED}, "roll_back"),
     ("task pending", {"task": task("pending")}, "re_attach"),
     ("success, arrived", {"task": task("success"), **ARRIVED}, "conclude"),
-    ("success, guest has shut down since", {"task": task("success"), **HALTED}, "roll_back"),
+    ("success, guest has shut down since", {"task": task("success"), **HALTED}, "conclude"),
+    ("success, moved on since", {"task": task("success"), "resident_on_uuid": THIRD}, "conclude"),
+    ("success, moved back since", {"task": task("success")}, "roll_back"),
     ("success, XAPI shows the source after a restart", {"task": task("success"), "restarted": (SOURCE,)}, "wait"),
     ("cancelled, on the source", {"task": task("cancelled")}, "roll_back"),
     ("an ordered check", {"task": task("failure", "HOST_DISABLED", "h")}, "roll_back"),
@@ -85,6 +87,7 @@ ROWS = [
     ("no reply, a rival that may be ours", {**MAYBE, **SETTLED, "rivals": 1, "witness": witnesses("Running", None)}, "re_attach"),
     ("no reply, restarted since", {**MAYBE, **SETTLED, "restarted": (SOURCE,), "witness": witnesses("Running", None)}, "roll_back"),
     ("no reply, arrived", {**MAYBE, **ARRIVED, **SETTLED, "witness": witnesses(None, "Running")}, "conclude"),
+    ("no reply, its trace may be gone", {**MAYBE, **SETTLED, "traceable": False, "witness": witnesses("Running", None)}, "roll_back"),
     ("no reply, no witness", {**MAYBE, **SETTLED, "witness": REFUSED_WITNESS}, "unknown"),
 ]  # fmt: skip
 
@@ -107,15 +110,18 @@ ANSWERS = [
 
 
 def every_evidence() -> Iterator[Evidence]:
-    """Every combination that can make a difference, some ninety thousand."""
+    """Every combination that can make a difference, some hundred and sixty thousand."""
     bools = (False, True)
     restarts: tuple[tuple[str, ...], ...] = ((), (SOURCE,), (DESTINATION,))
-    for sent, (power_state, host), seen_task, rivals, restarted, settled, overdue, answers in itertools.product(
-        Sent, PLACES, TASKS, (0, 1), restarts, bools, bools, ANSWERS
+    for sent, (
+        power_state,
+        host,
+    ), seen_task, rivals, restarted, settled, overdue, answers, traceable in itertools.product(
+        Sent, PLACES, TASKS, (0, 1), restarts, bools, bools, ANSWERS, bools
     ):
         yield Evidence(
             SOURCE, DESTINATION, sent, power_state, host, task=seen_task, rivals=rivals, restarted=restarted,
-            settled=settled, overdue=overdue, witness=answers,
+            settled=settled, overdue=overdue, witness=answers, traceable=traceable,
         )  # fmt: skip
 
 
@@ -139,6 +145,7 @@ def test_what_may_have_been_sent_is_sent_again_only_after_both_witnesses_saw_it_
         source, destination = evidence.testimony(SOURCE), evidence.testimony(DESTINATION)
         assert evidence.sent is Sent.MAYBE
         assert evidence.settled
+        assert evidence.traceable
         assert not evidence.restarted
         assert not evidence.rivals
         assert evidence.task is None
@@ -169,7 +176,9 @@ def test_it_concludes_only_what_somebody_trustworthy_saw(judged: list[tuple[Evid
         by_view = evidence.runs_on(DESTINATION) and (
             evidence.sent is Sent.NOTHING or evidence.task is not None or DESTINATION not in evidence.restarted
         )
-        assert by_witness or by_view
+        ended = evidence.task is not None and evidence.task.status == "success"
+        by_task = ended and not evidence.restarted and not evidence.runs_on(SOURCE)
+        assert by_witness or by_view or by_task
 
 
 def test_a_record_alone_never_says_where_a_vm_is_whose_task_was_lost(

@@ -29,11 +29,18 @@ def test_a_change_makes_it_wait_for_quiet_again() -> None:
 
 
 def test_a_host_that_is_not_back_holds_it_up_until_it_is_overdue() -> None:
-    down = dataclasses.replace(A, enabled=False)
+    down = dataclasses.replace(A, enabled=False, live=False)
     looks = look(None, (down, B), attempt=ATTEMPT, now=0.0)
     assert not is_settled(looks, now=79.0, waits=WAITS)
     assert not is_overdue(looks, now=79.0, waits=WAITS)
     assert is_overdue(looks, now=80.0, waits=WAITS)
+
+
+def test_a_live_host_that_stays_disabled_was_disabled_by_a_person() -> None:
+    looks = look(None, (A, B), attempt=ATTEMPT, now=0.0)
+    looks = look(looks, (dataclasses.replace(A, enabled=False), B), attempt=ATTEMPT, now=10.0)
+    assert not is_settled(looks, now=29.0, waits=WAITS)
+    assert is_settled(looks, now=30.0, waits=WAITS)
 
 
 def test_a_dead_host_is_not_back() -> None:

@@ -79,6 +79,7 @@ def _create_events_and_attempts() -> None:
         sa.Column("session_uuid", sa.String(64), nullable=False),
         sa.Column("starts", _text(), nullable=False),
         sa.Column("disabled", _text(), nullable=False),
+        sa.Column("domid", sa.Integer, nullable=False),
         sa.Column("task_uuid", sa.String(64), nullable=False),
         sa.Column("ref_digits", sa.String(32), nullable=False),
         sa.Column("progress", sa.Double, nullable=False),
