@@ -50,18 +50,18 @@ waits_opts = [
     _wait("quiet_seconds", 0, "How long nothing may have changed before the pool counts as settled."),
     _wait("operation_seconds", 0, "How long another operation on the VM is waited for before the submit is refused."),
     _wait("pool_seconds", 0, "How long a pool that does not answer, or a host that does not come back, is waited for."),
-    _wait(
-        "redo_seconds",
-        0,
-        "How old an attempt without a reply may be to be sent again, once it is shown that it never began. XAPI keeps "
-        "the record of a finished task for 65 minutes: later, its absence shows nothing.",
-    ),
     _wait("deadline_seconds", 1, "How long one migration may take before lmflow lets go of it, resumable."),
     _wait("poll_seconds", 0.001, "Pause between two looks where the pool sends no event."),
     _wait("event_seconds", 0.01, "How long one call waits for an event of the pool."),
     _wait("lease_seconds", 1, "How long the lease of an owner that fell silent lasts, by the database's clock."),
     _wait("heartbeat_seconds", 0.1, "Pause between two renewals of a lease; at most a third of lease_seconds."),
     _wait("outage_seconds", 0, "How long a database that is away is waited for before the run is left resumable."),
+    _wait(
+        "redo_seconds",
+        0,
+        "How old an attempt without a reply may be to be sent again, once it is shown that it never began. XAPI keeps "
+        "the record of a finished task for 65 minutes: later, its absence shows nothing.",
+    ),
 ]
 
 pool_group_help = (

@@ -50,13 +50,13 @@ class Waits(Model):
     quiet_seconds: float = 5.0
     operation_seconds: float = 300.0
     pool_seconds: float = 300.0
-    redo_seconds: float = 3000.0
     deadline_seconds: float = 14400.0
     poll_seconds: float = 1.0
     event_seconds: float = 5.0
     lease_seconds: float = 30.0
     heartbeat_seconds: float = 5.0
     outage_seconds: float = 120.0
+    redo_seconds: float = 3000.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

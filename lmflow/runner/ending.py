@@ -56,9 +56,10 @@ def suspend_settle(context: Context, run: Run) -> Outcome:
 def suspend(context: Context, run: Run, why: FlowSuspended) -> Outcome:
     """Store that the run was let go of, or that a person must decide, and say what is seen of the VM now."""
     state = RunState.UNKNOWN if why.reason == "unknown" else RunState.SUSPENDED
-    if run.state is RunState.DIRTY:
-        state = RunState.DIRTY  # a repair that was interrupted leaves it as it was: rolled back, with something left
-    context.database.runs.set_state(context.fence, state, summary=why.message)
+    if run.state is RunState.DIRTY:  # a repair that was interrupted leaves it as it was: rolled back, something left
+        state = RunState.DIRTY
+    summary = run.summary if state is RunState.DIRTY else why.message
+    context.database.runs.set_state(context.fence, state, summary=summary)
     try:
         vm = reads.read_vm(context.connection, run.request.vm_uuid)
         place = describe_place(context.connection, run.request, vm)

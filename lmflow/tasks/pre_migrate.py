@@ -108,8 +108,9 @@ def _ensure_unplugged(context: Context, change: changes.Change) -> None:
             attempt_id,
             lambda: pool_changes.unplug_pbd(context.connection, pbd_uuid=pbd.uuid, attempt_id=attempt_id),
         )
-        after = reads.read_pbd(context.connection, change.object_uuid)
-        if after is not None and after.currently_attached:
+        if _is_attached(context, change.object_uuid):
+            if task is not None:  # it failed for certain: plugged by us, as before
+                changes.write(context, PLUG, change.object_uuid, "done", change.attempt_id)
             raise changes.fail(task, f"unplugging storage on {context.request.destination_name} failed")
     changes.write(context, PLUG, change.object_uuid, "undone", change.attempt_id)
 
