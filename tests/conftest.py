@@ -14,3 +14,13 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     made = Scene(tmp_path)
     yield made
     made.close()
+
+
+# They take longest; begun last, one of them would keep one worker busy while the others have nothing left to do.
+LONG = ("test_readme", "test_tools", "test_mutants", "test_cli_demo", "every_boundary", "test_cli_ways", "45b", "45c")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest; the order within both groups stays random."""
+    items.sort(key=lambda item: not any(name in item.nodeid for name in LONG))

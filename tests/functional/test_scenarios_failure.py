@@ -193,7 +193,8 @@ def test_50_the_connection_is_lost_during_the_submit(
     invariants.unmarked_tasks = header == "ignored"
     options = ["--ignore-attempt-header"] if header == "ignored" else []
     pool = simulator(write_world(tmp_path / "p.json"), *options)
-    scene.write_config(lab={"read_timeout": 2})
+    if kind == "hang":
+        scene.write_config(lab={"read_timeout": 2})
     pool.control("POST", "/faults", {"call": "VM.pool_migrate", "nth": 1, "kind": kind, "seconds": 1000})
     done = lmflow("migrate", "v", "--to", "B")
     assert done.returncode == 0, done.stdout + done.stderr

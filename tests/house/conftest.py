@@ -30,7 +30,18 @@ class Source:
 
 def _committed() -> list[str]:
     if shutil.which("git") and (ROOT / ".git").exists():
-        command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        command = [
+            "git",
+            "-c",
+            f"safe.directory={ROOT}",
+            "-C",
+            str(ROOT),
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ]
         listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\0")
         return sorted({n for n in listed if n and (ROOT / n).is_file()})
     found = (p for p in ROOT.rglob("*") if p.is_file())

@@ -39,6 +39,10 @@ class Invariants:
         for pool in self.scene.pools:
             if pool.is_alive():
                 broken += self._judge_pool(pool, runs)
+            elif not pool.stopped:
+                broken.append(f"the pool {pool.name} has ended by itself: {pool.process.returncode}")
+            if "Traceback" in (pool.directory / "simulator.log").read_text(encoding="utf-8"):
+                broken.append(f"the pool {pool.name} has failed inside: see its simulator.log")
         assert not broken, "invariants do not hold:\n" + "\n".join(broken)
 
     def _judge_pool(self, pool: SimulatedPool, runs: list[dict[str, Any]]) -> Iterator[str]:

@@ -29,6 +29,7 @@ class SimulatedPool:
     ready: Mapping[str, Any]
     first: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     password_file: Path = Path()
+    stopped: bool = False
 
     @property
     def time_scale(self) -> float:
@@ -100,6 +101,7 @@ class SimulatedPool:
 
     def stop(self) -> None:
         """End the process: kindly, then by its own pid."""
+        self.stopped = True
         if self.is_alive():
             with contextlib.suppress(OSError, AssertionError):
                 self.control("POST", "/stop", {})
@@ -126,19 +128,20 @@ def start_pool(
     ready_file = directory / "ready.json"
     source = ["--pool-db" if str(world).endswith((".xml", ".xml.gz")) else "--world", str(world)]
     command = [sys.executable, "-m", "lmflow.simulator", *source, "--ready-file", str(ready_file)]
-    command += ["--time-scale", str(time_scale), *options]
+    # A test run that is killed leaves nobody to end it.
+    command += ["--time-scale", str(time_scale), "--idle-exit", "300", *options]
     with (directory / "simulator.log").open("ab") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory, start_new_session=True
         )
     try:
         ready = _wait_until_ready(process, ready_file, directory / "simulator.log")
+        pool = SimulatedPool(name, directory, process, ready)
+        pool.first = pool.state()
     except BaseException:
         process.kill()
         process.wait()
         raise
-    pool = SimulatedPool(name, directory, process, ready)
-    pool.first = pool.state()
     return pool
 
 

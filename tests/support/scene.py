@@ -184,12 +184,17 @@ class Scene:
 
     def close(self) -> None:
         """End what still runs, each by its own pid."""
-        for child in self.children:
-            if child.poll() is None:
-                child.kill()
-            child.wait()
-        for pool in self.pools:
-            pool.stop()
+        with contextlib.ExitStack() as ending:  # the first that cannot be ended keeps nobody from ending the others
+            for pool in self.pools:
+                ending.callback(pool.stop)
+            for child in self.children:
+                ending.callback(_end, child)
+
+
+def _end(child: Command) -> None:
+    if child.poll() is None:
+        child.kill()
+    child.wait(10)
 
 
 def _make_run(uuid: str, state: str, request: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import xmlrpc.client
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmflow.simulator import codec
@@ -52,12 +52,14 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters
 VALUES = st.recursive(TEXT | st.booleans(), lambda v: st.lists(v) | st.dictionaries(TEXT, v), max_leaves=10)
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_a_client_reads_what_was_written(value: object) -> None:
     (found,), _ = xmlrpc.client.loads(codec.encode_success(value))
     assert found == {"Status": "Success", "Value": value}
 
 
+@settings(deadline=None)
 @given(st.lists(VALUES, max_size=4))
 def test_a_call_is_read_as_it_was_sent(params: list[object]) -> None:
     body = xmlrpc.client.dumps(tuple(params), "VM.call").encode()
