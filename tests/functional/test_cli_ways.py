@@ -13,7 +13,7 @@ import pytest
 
 from lmflow.cli.main import LmflowApp
 from tests.support.pool import SimulatedPool
-from tests.support.scene import Scene
+from tests.support.scene import COMMAND_SECONDS, Scene
 
 Command = Callable[..., CompletedProcess[str]]
 Simulator = Callable[..., SimulatedPool]
@@ -39,17 +39,17 @@ def here(scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 def test_streams_that_are_closed_or_broken_do_not_change_what_happens(simulator: Simulator, scene: Scene) -> None:
     pool = simulator()
     closed = scene.popen("migrate", "web-01", "--to", "xcp-b", preexec_fn=lambda: os.closerange(0, 3))
-    assert closed.wait(60) == 0
+    assert closed.wait(COMMAND_SECONDS) == 0
     assert pool.runs_on("web-01") == ["xcp-b"]
     reader, writer = os.pipe()
     os.close(reader)
     broken = scene.popen("migrate", "web-01", "--to", "xcp-a", stdout=writer, stderr=writer)
     os.close(writer)
-    assert broken.wait(60) == 0
+    assert broken.wait(COMMAND_SECONDS) == 0
     assert pool.runs_on("web-01") == ["xcp-a"]
     with Path("/dev/full").open("w") as full:
         unwritable = scene.popen("migrate", "web-01", "--to", "xcp-b", "-f", "json", stdout=full)
-        assert unwritable.wait(60) == 0
+        assert unwritable.wait(COMMAND_SECONDS) == 0
     assert pool.runs_on("web-01") == ["xcp-b"]
     assert "could not be written" in scene.read_output(unwritable)[1]
 
@@ -90,7 +90,7 @@ def test_ctrl_c_lets_go_and_says_so(simulator: Simulator, lmflow: Command, scene
     child = scene.popen("migrate", "web-01", "--to", "xcp-b")
     scene.wait_until(lambda: "accepted" in scene.read_output(child)[1])
     child.send_signal(signal.SIGINT)
-    assert child.wait(60) == 130
+    assert child.wait(COMMAND_SECONDS) == 130
     told = scene.read_output(child)[1]
     assert "resumable" in told
     assert "lmflow resume" in told
@@ -188,7 +188,7 @@ def test_a_terminal_sees_a_bar(simulator: Simulator, scene: Scene) -> None:
     while chunk := _read(primary):
         shown += chunk
     os.close(primary)
-    assert child.wait(60) == 0
+    assert child.wait(COMMAND_SECONDS) == 0
     assert b"\x1b[" in shown
     assert b"await_pool_migrate" in shown
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from tests.support.kills import kill_when_progress
+from tests.support.kills import kill_when_progress, wait_until
 from tests.support.pool import SimulatedPool
 from tests.support.scene import Scene
 from tests.support.worlds import get_item, write_world
@@ -70,11 +70,14 @@ def test_an_owner_elsewhere_is_waited_for_with_a_countdown(
     kill_when_progress(scene, child, 0.2)
     pool.control("POST", "/release_phases", {})
     with contextlib.closing(sqlite3.connect(scene.database_file, timeout=30)) as database:
-        database.execute("update lmflow_leases set machine = 'other/0123', boot_id = 'another'")
+        moved = "update lmflow_leases set machine = 'other/0123', boot_id = 'another', expires_at = expires_at + 3600"
+        database.execute(moved)
         database.commit()
-    done = lmflow("resume", "r")
-    assert done.returncode == 0, done.stderr
-    assert "on other: its lease expires in" in done.stderr
+        heir = scene.popen("resume", "r")
+        wait_until(lambda: "on other: its lease expires in" in scene.read_output(heir)[1], heir, "the countdown")
+        database.execute("update lmflow_leases set expires_at = 0")
+        database.commit()
+    assert heir.wait(60) == 0, scene.read_output(heir)
     assert len(pool.effects("v")) == 1
 
 

