@@ -44,15 +44,6 @@ def end_moved(context: Context, run: Run) -> Outcome:
     return make_outcome(context, run.uuid, vm_state=summary)
 
 
-def suspend_settle(context: Context, run: Run) -> Outcome:
-    """Store that a step behind the point of no return failed: the VM stays where it is, the run can go on."""
-    failed = next((a for a in context.database.atoms(run, "settle") if a.failure), None)
-    what = f"{failed.name}: {failed.failure}" if failed else "a step failed"
-    place = f"{run.request.vm_name} is on {run.request.destination_name}"
-    context.database.runs.set_state(context.fence, RunState.SUSPENDED, summary=f"{place}; {what}")
-    return make_outcome(context, run.uuid, vm_state=place, advice=f"lmflow resume {run.uuid[:8]}", reason="error")
-
-
 def suspend(context: Context, run: Run, why: FlowSuspended) -> Outcome:
     """Store that the run was let go of, or that a person must decide, and say what is seen of the VM now."""
     state = RunState.UNKNOWN if why.reason == "unknown" else RunState.SUSPENDED
@@ -67,11 +58,10 @@ def suspend(context: Context, run: Run, why: FlowSuspended) -> Outcome:
         place = f"cannot say where {run.request.vm_name} is: {error.message}"
     if state is RunState.UNKNOWN:
         place = f"UNKNOWN where {run.request.vm_name} runs: {why.message}. {place} (this proves nothing)"
-    advice = f"lmflow why {run.uuid[:8]}" if state is RunState.UNKNOWN else f"lmflow resume {run.uuid[:8]}"
-    return make_outcome(context, run.uuid, vm_state=place, advice=advice, reason=why.reason)
+    return make_outcome(context, run.uuid, vm_state=place, reason=why.reason)
 
 
-def make_outcome(context: Context, run_uuid: str, *, vm_state: str = "", advice: str = "", reason: str = "") -> Outcome:
+def make_outcome(context: Context, run_uuid: str, *, vm_state: str = "", reason: str = "") -> Outcome:
     """Put together what is recorded of a run."""
     run = context.database.runs.get(run_uuid)
     outcome = recall_outcome(run, context.database.events.list(run_uuid))
@@ -82,7 +72,7 @@ def make_outcome(context: Context, run_uuid: str, *, vm_state: str = "", advice:
         findings=outcome.findings,
         error=outcome.error,
         left=outcome.left,
-        advice=advice or outcome.advice,
+        advice=outcome.advice,
         seconds=outcome.seconds,
         interruptions=outcome.interruptions,
     )

@@ -170,13 +170,16 @@ def _go_on(context: Context, run: Run) -> Outcome:
         state = run_flow(context, run, move.NAME)
         if state == "REVERTED":
             return ending.end_reverted(context, run)
-        if state != "SUCCESS":
-            raise FlowSuspended("error", f"the flow stopped in state {state}")
+        _check_success(move.NAME, state)
         context.database.runs.set_state(context.fence, RunState.RUNNING, phase=settle.NAME)
         context.say("verdict", f"{run.request.vm_name} is confirmed on {run.request.destination_name}")
-    if run_flow(context, run, settle.NAME) != "SUCCESS":
-        return ending.suspend_settle(context, run)
+    _check_success(settle.NAME, run_flow(context, run, settle.NAME))
     return ending.end_moved(context, run)
+
+
+def _check_success(which: str, state: str) -> None:
+    if state != "SUCCESS":
+        raise FlowSuspended("error", f"the flow {which} stopped in state {state}")
 
 
 def _make_context(

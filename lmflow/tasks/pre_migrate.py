@@ -59,8 +59,7 @@ def _ensure_plugged(context: Context, pbd: PBD) -> None:
         change = _find_out(context, change)
     if change is not None and change.step in ("done", "unproved"):
         return
-    now = reads.read_pbd(context.connection, pbd.uuid)
-    if now is not None and now.currently_attached:
+    if _is_attached(context, pbd.uuid):
         return
     attempt_id = changes.make_attempt_id()
     changes.write(context, PLUG, pbd.uuid, "intended", attempt_id)
@@ -99,20 +98,20 @@ def _judge_unproved(context: Context, change: changes.Change) -> None:
 def _ensure_unplugged(context: Context, change: changes.Change) -> None:
     if change.step == "undoing" and not _judge_undoing(context, change):
         return
-    pbd = reads.read_pbd(context.connection, change.object_uuid)
-    if pbd is not None and pbd.currently_attached:
+    pbd_uuid = change.object_uuid
+    if _is_attached(context, pbd_uuid):
         attempt_id = changes.make_attempt_id()
-        changes.write(context, PLUG, pbd.uuid, "undoing", attempt_id)
+        changes.write(context, PLUG, pbd_uuid, "undoing", attempt_id)
         task = changes.send(
             context,
             attempt_id,
-            lambda: pool_changes.unplug_pbd(context.connection, pbd_uuid=pbd.uuid, attempt_id=attempt_id),
+            lambda: pool_changes.unplug_pbd(context.connection, pbd_uuid=pbd_uuid, attempt_id=attempt_id),
         )
-        if _is_attached(context, change.object_uuid):
+        if _is_attached(context, pbd_uuid):
             if task is not None:  # it failed for certain: plugged by us, as before
-                changes.write(context, PLUG, change.object_uuid, "done", change.attempt_id)
+                changes.write(context, PLUG, pbd_uuid, "done", change.attempt_id)
             raise changes.fail(task, f"unplugging storage on {context.request.destination_name} failed")
-    changes.write(context, PLUG, change.object_uuid, "undone", change.attempt_id)
+    changes.write(context, PLUG, pbd_uuid, "undone", change.attempt_id)
 
 
 def _judge_undoing(context: Context, change: changes.Change) -> bool:

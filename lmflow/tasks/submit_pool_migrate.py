@@ -15,7 +15,7 @@ from lmflow.exceptions import (
     UnreachableError,
     XapiFailureError,
 )
-from lmflow.models import Attempt, Finding, Snapshot, StartedTask
+from lmflow.models import Attempt, Finding, Snapshot, StartedTask, TaskView
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.context import Context
 from lmflow.tasks.validate import refuse
@@ -183,7 +183,7 @@ def suspend_unknown(context: Context, because: str) -> None:
     raise FlowSuspended("unknown", because)
 
 
-def fail_stayed(context: Context, because: str, attempt: Attempt | None, task: Any) -> None:
+def fail_stayed(context: Context, because: str, attempt: Attempt | None, task: TaskView | None) -> None:
     """Record that the VM is verified not to be on the destination, then fail, so that the flow reverts."""
     error = task.error if task is not None else None
     data = {"kind": VerdictKind.ROLL_BACK.value, "because": because, "error": error.to_json() if error else None}

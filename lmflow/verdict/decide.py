@@ -72,7 +72,10 @@ class VerdictKind(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict(Model):
-    """A verdict with its reason in words; ``by`` names what settled it: xapi, task, witness, record or nothing."""
+    """A verdict with its reason in words; ``by`` names what settled it.
+
+    ``xapi``, ``task``, ``witness``, ``record``, ``later`` (the task, and something came after it), or ''.
+    """
 
     kind: VerdictKind
     because: str

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.invariants import Invariants
-from tests.support.kills import kill_at_hold, kill_when_atom_begins, kill_when_progress, query, wait_until
+from tests.support.kills import kill_at_hold, kill_when_atom_begins, kill_when_progress, pause, query, wait_until
 from tests.support.pool import SimulatedPool
 from tests.support.scene import Scene
 from tests.support.worlds import get_item, write_world
@@ -157,7 +157,7 @@ def test_51_an_owner_that_was_paused_wakes_up_and_can_do_nothing(
     hold_in_the_copy(pool)
     paused = scene.popen(*MOVE)
     wait_until(lambda: bool(query(scene, "select 1 from lmflow_attempts where progress > 0.05")), paused, "progress")
-    paused.send_signal(signal.SIGSTOP)
+    pause(scene, paused)
     scene.wait_until(lambda: bool(query(scene, EXPIRED)))
     heir = scene.popen("resume", "change-4711")
     wait_until(lambda: "still migrating" in scene.read_output(heir)[1], heir, "re-attached")
@@ -178,7 +178,7 @@ def test_51_an_owner_paused_between_its_commit_and_the_send_never_sends(
     paused = scene.popen(*MOVE)
     wait_until(lambda: bool(query(scene, "select 1 from lmflow_attempts")), paused, "the intent is committed")
     wait_until(lambda: any(hold["reached"] for hold in pool.control("GET", "/hold")), paused, "just before the send")
-    paused.send_signal(signal.SIGSTOP)
+    pause(scene, paused)
     scene.wait_until(lambda: bool(query(scene, EXPIRED)))
     heir = lmflow("resume", "change-4711")
     assert heir.returncode == 0, heir.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sqlite3
 import time
 from collections.abc import Callable
@@ -29,6 +30,23 @@ def kill(child: Command) -> None:
     """SIGKILL, by pid, from outside."""
     child.kill()
     child.wait()
+
+
+def pause(scene: Scene, child: Command) -> None:
+    """SIGSTOP, outside a transaction: stopped inside one, it would hold the SQLite file against everybody."""
+    limit = time.monotonic() + LIMIT_SECONDS
+    while time.monotonic() < limit:
+        child.send_signal(signal.SIGSTOP)
+        connection = sqlite3.connect(scene.database_file, timeout=0.5, isolation_level=None)
+        with contextlib.closing(connection):
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                child.send_signal(signal.SIGCONT)
+            else:
+                return
+    raise AssertionError("it was never stopped outside a transaction")
 
 
 def query(scene: Scene, statement: str, *args: object) -> list[Any]:

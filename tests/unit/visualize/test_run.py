@@ -7,12 +7,10 @@ import pytest
 from lmflow import visualize
 from lmflow.flows.move import make_move_flow
 from lmflow.flows.settle import make_settle_flow
-from lmflow.models import Attempt, Event, MoveRequest, Run, RunState
+from lmflow.models import Attempt, Event, Run, RunState
 from lmflow.visualize import EXAMPLE_REQUEST, Picture
+from tests.support import answers
 
-REQUEST = dataclasses.replace(
-    MoveRequest.from_json(EXAMPLE_REQUEST), vm_name="web-02", source_name="xcp-a", destination_name="xcp-c"
-)
 BEFORE = (
     *("record_intent", "observe", "pre_migrate", "submit_pool_migrate"),
     *(f"validate_{what}" for what in ("pool", "host", "sr", "network", "cpu", "memory", "vm")),
@@ -29,19 +27,7 @@ class Row:
 
 
 def make_run(state: RunState = RunState.RUNNING, summary: str = "") -> Run:
-    return Run(
-        uuid="a1c9f00d-0000-0000-0000-000000000000",
-        kind="migrate",
-        state=state,
-        phase="move",
-        request=REQUEST,
-        logbook_uuid="l",
-        move_uuid="m",
-        settle_uuid="s",
-        created_at=0.0,
-        updated_at=0.0,
-        summary=summary,
-    )
+    return answers.make_run(state, summary)
 
 
 def make_events(*rows: tuple[float, str, dict[str, str]]) -> list[Event]:
