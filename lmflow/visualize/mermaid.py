@@ -6,17 +6,11 @@ import json
 import re
 from collections.abc import Iterator
 
+from lmflow.visualize.palette import LOOKS, Look
 from lmflow.visualize.picture import Node, Picture, clean
+from lmflow.visualize.words import make_ids
 
-_CLASSES = {
-    "success": "fill:#d3f2d3,stroke:#2b7a2b,color:#000",
-    "running": "fill:#d6e6ff,stroke:#1f5fbf,color:#000",
-    "failure": "fill:#ffd6d6,stroke:#b00020,color:#000",
-    "reverting": "fill:#ffe9cc,stroke:#b36b00,color:#000",
-    "reverted": "fill:#eeeeee,stroke:#b36b00,color:#000,stroke-dasharray:4",
-    "revert_failure": "fill:#ffb3b3,stroke:#7a0016,color:#000,stroke-width:3px",
-    "pending": "fill:#ffffff,stroke:#888888,color:#000",
-}
+_CLASSES = {state.lower(): look for state, look in LOOKS.items() if state}
 
 
 def render_mermaid(picture: Picture) -> str:
@@ -25,7 +19,7 @@ def render_mermaid(picture: Picture) -> str:
 
 
 def _draw(picture: Picture) -> Iterator[str]:
-    ids = _make_ids(picture)
+    ids = make_ids(picture)
     yield from ("---", f"title: {json.dumps(clean(picture.title), ensure_ascii=False)}", "---", "flowchart TD")
     for flow_number, flow in enumerate(picture.flows()):
         yield f'  subgraph flow{flow_number}["{_escape(flow)}"]'
@@ -42,7 +36,7 @@ def _draw(picture: Picture) -> Iterator[str]:
     if picture.point_of_no_return and not any(e.source == picture.point_of_no_return for e in picture.edges):
         yield f'  {ids[picture.point_of_no_return]} ==> beyond(["point of no return"])'
     for state in sorted({_name_class(node) for node in picture.nodes} & set(_CLASSES)):
-        yield f"  classDef {state} {_CLASSES[state]}"
+        yield f"  classDef {state} {_tell_look(_CLASSES[state])}"
 
 
 def _gather_edges(picture: Picture, ids: dict[str, str]) -> Iterator[tuple[str, str, str, bool]]:
@@ -77,16 +71,13 @@ def _draw_node(picture: Picture, node: Node, ids: dict[str, str]) -> str:
     return f'{ids[node.id]}["{label}"]' + (f":::{_name_class(node)}" if node.state else "")
 
 
+def _tell_look(look: Look) -> str:
+    extra = (",stroke-dasharray:4" if look.dashed else "") + (",stroke-width:3px" if look.thick else "")
+    return f"fill:{look.fill},stroke:{look.line},color:#000{extra}"
+
+
 def _name_class(node: Node) -> str:
     return re.sub(r"\W", "_", node.state.lower())
-
-
-def _make_ids(picture: Picture) -> dict[str, str]:
-    """Return identifiers that no word of Mermaid's (``end``) can collide with."""
-    plain = {node.id: "n_" + re.sub(r"[^0-9A-Za-z_]", "_", node.id) for node in picture.nodes}
-    if len(set(plain.values())) == len(plain):
-        return plain
-    return {node.id: f"n{number}" for number, node in enumerate(picture.nodes)}
 
 
 def _escape(text: str) -> str:

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import unicodedata
 from collections.abc import Iterator, Sequence
 
 from lmflow.visualize.picture import Node, Picture, clean
+from lmflow.visualize.words import NO_RETURN, WORDS, judge, measure, shorten, tell_seconds, tell_state
 
 WIDTH = 80
-_NO_RETURN = "point of no return: beyond it nothing is undone"
-_WORDS = {
-    "SUCCESS": "done",
-    "RUNNING": "running",
-    "FAILURE": "FAILED",
-    "REVERTING": "undoing",
-    "REVERTED": "undone",
-    "REVERT_FAILURE": "NOT UNDONE",
-    "RETRYING": "retrying",
-    "IGNORE": "left out",
-    "PENDING": "not begun",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +70,7 @@ def render_text(picture: Picture, *, ascii_only: bool = False) -> str:
     """Draw the picture with box characters, or with ASCII alone."""
     signs = _ASCII if ascii_only else _UNICODE
     drawn = _draw(_spell_in_ascii(picture) if ascii_only else picture, signs)
-    return "\n".join(_cut(line.rstrip(), WIDTH) for line in drawn) + "\n"
+    return "\n".join(shorten(line.rstrip(), WIDTH) for line in drawn) + "\n"
 
 
 def _spell_in_ascii(picture: Picture) -> Picture:
@@ -120,7 +108,7 @@ def _draw(picture: Picture, signs: _Signs) -> Iterator[str]:
             first = False
             yield from _draw_row(picture, row, signs)
             if any(node.id == picture.point_of_no_return for node in row):
-                yield f" {_NO_RETURN} ".center(WIDTH, signs.rule)
+                yield f" {NO_RETURN} ".center(WIDTH, signs.rule)
     if any(node.state for node in picture.nodes):
         yield _make_legend(picture.nodes, signs)
 
@@ -132,7 +120,7 @@ def _draw_row(picture: Picture, row: Sequence[Node], signs: _Signs) -> Iterator[
         yield from _draw_parallel(row, signs)
     for node in row:
         if len(row) > 1 and node.error_code:
-            yield f"      {clean(node.label)}: {_tell_state(node)} {clean(node.error_code)}"
+            yield f"      {clean(node.label)}: {tell_state(node)} {clean(node.error_code)}"
         if node.note:
             yield f"      {clean(node.label)} {clean(node.note)}"
 
@@ -143,68 +131,41 @@ def _draw_single(picture: Picture, node: Node, signs: _Signs) -> str:
         filled = round(min(max(node.progress, 0.0), 1.0) * 16)
         told += f"  {signs.full * filled}{signs.empty * (16 - filled)} {node.progress * 100:.0f} %"
     if node.state not in ("", "SUCCESS", "PENDING"):
-        told += f"  {_tell_state(node)}"
+        told += f"  {tell_state(node)}"
     if node.id in picture.frontier:
         told += ", interrupted here"
     if node.error_code:
         told += f"  {clean(node.error_code)}"
     if node.attempts > 1:
         told += f"  (begun {node.attempts} times)"
-    return _put_right(told, _tell_seconds(node))
+    return _put_right(told, tell_seconds(node))
 
 
 def _draw_parallel(row: Sequence[Node], signs: _Signs) -> Iterator[str]:
     """Lay the nodes out side by side, as many in a line as fit; the bars say that they run in parallel."""
     cells = []
     for node in row:
-        seconds = _tell_seconds(node)
+        seconds = tell_seconds(node)
         cells.append(f"{_mark(node, signs)} {clean(node.label)}" + (f" {seconds}" if seconds else ""))
     bar = signs.beside
-    width = max(_measure(cell) for cell in cells)
+    width = max(measure(cell) for cell in cells)
     fitting = max(1, (WIDTH - 2) // (width + len(bar) + 2))
     for start in range(0, len(cells), fitting):
         yield "  " + " ".join(f"{bar} {_pad(cell, width)}" for cell in cells[start : start + fitting])
 
 
-def _judge(node: Node) -> str:
-    """Return the state that is shown: what failed is more worth knowing than that it was undone."""
-    return "FAILURE" if node.error_code and node.state in ("REVERTING", "REVERTED") else node.state
-
-
 def _mark(node: Node, signs: _Signs) -> str:
-    return signs.marks.get(_judge(node), "?")
-
-
-def _tell_state(node: Node) -> str:
-    word = _WORDS.get(node.state, node.state)
-    return word if _judge(node) == node.state else f"{_WORDS[_judge(node)]}, {word}"
-
-
-def _tell_seconds(node: Node) -> str:
-    return "" if node.seconds is None else f"{node.seconds:.1f} s"
+    return signs.marks.get(judge(node), "?")
 
 
 def _make_legend(nodes: Sequence[Node], signs: _Signs) -> str:
-    present = dict.fromkeys(_judge(node) for node in nodes if node.state)
-    return "  " + "   ".join(f"{signs.marks.get(state, '?')} {_WORDS.get(state, state)}" for state in present)
+    present = dict.fromkeys(judge(node) for node in nodes if node.state)
+    return "  " + "   ".join(f"{signs.marks.get(state, '?')} {WORDS.get(state, state)}" for state in present)
 
 
 def _put_right(left: str, right: str) -> str:
-    return left if not right else _pad(_cut(left, WIDTH - len(right) - 1), WIDTH - len(right)) + right
-
-
-def _measure(text: str) -> int:
-    """Return how many columns the text takes on a terminal."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    return left if not right else _pad(shorten(left, WIDTH - len(right) - 1), WIDTH - len(right)) + right
 
 
 def _pad(text: str, width: int) -> str:
-    return text + " " * (width - _measure(text))
-
-
-def _cut(text: str, width: int) -> str:
-    if _measure(text) <= width:
-        return text
-    while _measure(text) > width - 2:
-        text = text[:-1]
-    return text + ".."
+    return text + " " * (width - measure(text))

@@ -1,7 +1,6 @@
 """Pictures of flows as they are composed: the golden ones, and TaskFlow's other patterns."""
 
 import json
-import pathlib
 
 import pytest
 from taskflow import retry, task
@@ -9,37 +8,33 @@ from taskflow.patterns import graph_flow, linear_flow, unordered_flow
 
 from lmflow import visualize
 from lmflow.exceptions import UsageError
-from lmflow.flows.move import make_move_flow
-from lmflow.flows.settle import make_settle_flow
-from lmflow.visualize import EXAMPLE_REQUEST, Edge, Picture
-
-GOLDEN = pathlib.Path(__file__).parents[2] / "data" / "pictures"
-STYLES = {"txt": ("text", False), "ascii.txt": ("text", True), "mmd": ("mermaid", False)}
+from lmflow.visualize import Edge, Picture
+from tests.support import pictures
+from tests.support.pictures import make_definition
 
 
-def draw(name: str) -> Picture:
-    move, settle = make_move_flow(EXAMPLE_REQUEST), make_settle_flow(EXAMPLE_REQUEST)
-    return visualize.make_picture(*{"move": (move,), "settle": (settle,), "migration": (move, settle)}[name])
+@pytest.mark.parametrize("suffix", pictures.STYLES)
+@pytest.mark.parametrize("name", pictures.NAMES)
+def test_the_picture_of_each_flow_is_the_golden_one(name: str, suffix: str) -> None:
+    golden = pictures.find_golden(name, suffix)
+    kept = golden.read_text(encoding="utf-8")
+    assert pictures.draw(name, suffix) == kept, f"{golden.name} is out of date; if meant: {pictures.COMMAND}"
 
 
-@pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("name", ["move", "settle", "migration"])
-def test_the_picture_of_each_flow_is_the_golden_one(name: str, style: str) -> None:
-    how, ascii_only = STYLES[style]
-    golden = (GOLDEN / f"{name}.{style}").read_text(encoding="utf-8")
-    drawn = visualize.render(draw(name), how, ascii_only=ascii_only)
-    assert drawn == golden, f"if this is meant: lmflow graph {name} -f {how} > tests/data/pictures/{name}.{style}"
+def test_no_golden_picture_is_left_of_a_flow_that_is_gone() -> None:
+    kept = {path for _, _, folder in pictures.STYLES.values() for path in folder.iterdir() if path.suffix != ".md"}
+    assert kept == {pictures.find_golden(name, suffix) for name in pictures.NAMES for suffix in pictures.STYLES}
 
 
 def test_the_point_of_no_return_lies_between_the_flows() -> None:
-    picture = draw("migration")
+    picture = make_definition("move-settle")
     assert picture.point_of_no_return == "await_pool_migrate"
     assert Edge("await_pool_migrate", "verify_on_destination") in picture.edges
-    assert not draw("settle").point_of_no_return
+    assert not make_definition("settle").point_of_no_return
 
 
 def test_the_validations_are_one_parallel_group_fed_by_the_snapshot() -> None:
-    picture = draw("move")
+    picture = make_definition("move")
     (group,) = picture.groups
     assert len(group.nodes) == 7
     assert all(node.startswith("validate_") for node in group.nodes)
@@ -47,8 +42,8 @@ def test_the_validations_are_one_parallel_group_fed_by_the_snapshot() -> None:
 
 
 def test_a_definition_shows_no_state() -> None:
-    assert {node.state for node in draw("migration").nodes} == {""}
-    assert "not begun" not in visualize.render(draw("migration"))
+    assert {node.state for node in make_definition("move-settle").nodes} == {""}
+    assert "not begun" not in visualize.render(make_definition("move-settle"))
 
 
 class Step(task.Task):
@@ -77,16 +72,16 @@ def test_nested_flows_and_retries_are_seen_through() -> None:
 
 
 def test_json_holds_the_whole_picture() -> None:
-    picture = draw("migration")
+    picture = make_definition("move-settle")
     assert Picture.from_json(json.loads(visualize.render(picture, "json"))) == picture
 
 
 def test_an_unknown_renderer_is_refused_with_those_there_are() -> None:
     with pytest.raises(UsageError) as refused:
-        visualize.render(draw("move"), "svg")
-    assert refused.value.candidates == ("json", "mermaid", "text")
+        visualize.render(make_definition("move"), "png")
+    assert refused.value.candidates == ("dot", "json", "mermaid", "svg", "text")
 
 
 def test_a_renderer_can_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(visualize.RENDERERS, "count", lambda picture, ascii_only: str(len(picture.nodes)))
-    assert visualize.render(draw("settle"), "count") == "3"
+    assert visualize.render(make_definition("settle"), "count") == "3"

@@ -1,29 +1,13 @@
 """Pictures of runs: what the database remembers, over the definition."""
 
-import dataclasses
-
 import pytest
 
 from lmflow import visualize
-from lmflow.flows.move import make_move_flow
-from lmflow.flows.settle import make_settle_flow
 from lmflow.models import Attempt, Event, Run, RunState
-from lmflow.visualize import EXAMPLE_REQUEST, Picture
+from lmflow.visualize import Picture
 from tests.support import answers
-
-BEFORE = (
-    *("record_intent", "observe", "pre_migrate", "submit_pool_migrate"),
-    *(f"validate_{what}" for what in ("pool", "host", "sr", "network", "cpu", "memory", "vm")),
-)
-
-
-@dataclasses.dataclass
-class Row:
-    """What the database keeps of an atom, as far as pictures care."""
-
-    name: str
-    state: str
-    failure: str = ""
+from tests.support.stored_runs import CRASHED, Row
+from tests.support.stored_runs import draw_run as draw
 
 
 def make_run(state: RunState = RunState.RUNNING, summary: str = "") -> Run:
@@ -34,17 +18,11 @@ def make_events(*rows: tuple[float, str, dict[str, str]]) -> list[Event]:
     return [Event(number, "a1c9", at, kind, 1, data) for number, (at, kind, data) in enumerate(rows, start=1)]
 
 
-def draw(run: Run, rows: list[Row], **kwargs: object) -> Picture:
-    flows = (make_move_flow(EXAMPLE_REQUEST), make_settle_flow(EXAMPLE_REQUEST))
-    return visualize.make_run_picture(flows, run, atoms=rows, **kwargs)  # type: ignore[arg-type]
-
-
 def find(picture: Picture, name: str) -> visualize.Node:
     (node,) = (node for node in picture.nodes if node.id == name)
     return node
 
 
-CRASHED = [*(Row(name, "SUCCESS") for name in BEFORE), Row("await_pool_migrate", "RUNNING")]
 ATTEMPT = Attempt("t", "a1c9", 1, "accepted", 0.0, "s", progress=0.43)
 
 
