@@ -16,6 +16,7 @@ DECLARED_AS = {
     "cliff": "cliff",
     "oslo_config": "oslo.config",
     "rich": "rich",
+    "shtab": "shtab",
     "sqlalchemy": "SQLAlchemy",
     "stevedore": "stevedore",
     "taskflow": "taskflow",

@@ -1,0 +1,41 @@
+"""Finding an entry by what a person types."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Final
+
+from lmflow.catalogue import door, exits, moving, ours, refused_host, refused_vm, states
+from lmflow.catalogue.entry import Entry
+
+ENTRIES: Final[tuple[Entry, ...]] = (
+    *refused_vm.ENTRIES,
+    *refused_host.ENTRIES,
+    *door.ENTRIES,
+    *moving.ENTRIES,
+    *ours.ENTRIES,
+    *states.ENTRIES,
+    *exits.ENTRIES,
+)
+
+_MAX_NEAR = 5
+
+
+def find_entries(text: str) -> tuple[Entry, ...]:
+    """Return the entry with that code, else those whose code begins so; case, dashes and spaces do not matter."""
+    wanted = _fold(text)
+    exact = tuple(entry for entry in ENTRIES if _fold(entry.code) == wanted)
+    return exact or tuple(entry for entry in ENTRIES if wanted and _fold(entry.code).startswith(wanted))
+
+
+def find_near(text: str) -> tuple[str, ...]:
+    """Return the codes that look most like it, the closest first; codes that contain it count too."""
+    codes = {_fold(entry.code): entry.code for entry in ENTRIES}
+    wanted = _fold(text)
+    near = difflib.get_close_matches(wanted, codes, n=_MAX_NEAR, cutoff=0.6)
+    within = [code for code in codes if len(wanted) > 1 and wanted in code]
+    return tuple(codes[code] for code in dict.fromkeys((*near, *within)))[:_MAX_NEAR]
+
+
+def _fold(text: str) -> str:
+    return "_".join(text.upper().replace("-", " ").replace("_", " ").split())
