@@ -11,7 +11,16 @@ from lmflow.models import PoolProfile, Waits
 POOL_PREFIX = "pool:"
 _WAITS = Waits()
 _PROFILE = PoolProfile(name="", addresses=())
+# Longer than any wait that is meant, and short enough for every clock and timer that it is given to.
+_YEAR = 31_536_000
 
+default_group = cfg.OptGroup(
+    "DEFAULT",
+    help="An environment variable OS_GROUP__OPTION, in capitals, goes before this file: OS_DEFAULT__STATE_DIR, "
+    "OS_DATABASE__CONNECTION, OS_WAITS__LEASE_SECONDS. The sections [pool:NAME] are read from this file only. In every "
+    "value $OPTION stands for the value of that option: write a dollar sign as $$. Which value comes from where: "
+    "lmflow config show.",
+)
 default_opts = [
     cfg.StrOpt(
         "state_dir",
@@ -23,6 +32,15 @@ default_opts = [
         "default_pool",
         default="",
         help="Name of the profile, [pool:NAME], that is used without --pool. With a single profile there is no need.",
+    ),
+    cfg.StrOpt(
+        "on_interrupt",
+        default="detach",
+        choices=[
+            ("detach", "let go of the run, resumable; the pool goes on"),
+            ("cancel", "ask the pool to cancel, and wait for the end"),
+        ],
+        help="What the first ctrl-C, SIGTERM or SIGHUP does to a run.",
     ),
 ]
 
@@ -42,7 +60,7 @@ waits_group = cfg.OptGroup("waits", help="Every wait, in seconds.")
 
 
 def _wait(name: str, minimum: float, text: str) -> cfg.FloatOpt:
-    return cfg.FloatOpt(name, default=getattr(_WAITS, name), min=minimum, help=f"{text} Seconds.")
+    return cfg.FloatOpt(name, default=getattr(_WAITS, name), min=minimum, max=_YEAR, help=f"{text} Seconds.")
 
 
 waits_opts = [
@@ -62,11 +80,17 @@ waits_opts = [
         "How old an attempt without a reply may be to be sent again, once it is shown that it never began. XAPI keeps "
         "the record of a finished task for 65 minutes: later, its absence shows nothing.",
     ),
+    _wait(
+        "cancel_seconds",
+        0,
+        "How long a task that cannot be cancelled yet is waited for before a request to cancel is answered 'not "
+        "cancellable now'.",
+    ),
 ]
 
 pool_group_help = (
     "How to reach one pool. Write one such section for each pool, with its own name behind the colon. A run stores "
-    "this name and the pool's UUID; it is not resumed in another pool."
+    "this name and the pool's UUID; it is not resumed in another pool. Capitals make no difference between two names."
 )
 pool_opts = [
     cfg.ListOpt(
@@ -101,10 +125,15 @@ pool_opts = [
         "connect_timeout",
         default=_PROFILE.connect_timeout_seconds,
         min=0.01,
+        max=_YEAR,
         help="How long to wait for a host to accept a connection. Seconds.",
     ),
     cfg.FloatOpt(
-        "read_timeout", default=_PROFILE.read_timeout_seconds, min=0.01, help="How long to wait for a reply. Seconds."
+        "read_timeout",
+        default=_PROFILE.read_timeout_seconds,
+        min=0.01,
+        max=_YEAR,
+        help="How long to wait for a reply. Seconds.",
     ),
     cfg.BoolOpt(
         "witness",
@@ -116,15 +145,16 @@ pool_opts = [
         "witness_timeout",
         default=_PROFILE.witness_timeout_seconds,
         min=0.01,
+        max=_YEAR,
         help="How long to wait for that daemon's reply. Seconds.",
     ),
 ]
 
 
-def list_opts() -> list[tuple[cfg.OptGroup | str, Sequence[cfg.Opt]]]:
+def list_opts() -> list[tuple[cfg.OptGroup, Sequence[cfg.Opt]]]:
     """Return all options by group, for oslo.config's generator; ``pool:name`` stands for any profile."""
     return [
-        ("DEFAULT", default_opts),
+        (default_group, default_opts),
         (database_group, database_opts),
         (waits_group, waits_opts),
         (cfg.OptGroup(f"{POOL_PREFIX}name", help=pool_group_help), pool_opts),

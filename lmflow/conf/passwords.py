@@ -27,17 +27,28 @@ class PasswordSource:
             return self._read_file(self.file)
         if self.variable and env.get(self.variable):
             return env[self.variable]
-        if prompt is not None:
+        if prompt is None:
+            raise self._make_missing(env)
+        if not self.variable:
             return prompt(self.pool)
-        missing = f"the variable {self.variable} is not set" if self.variable else "no source is configured"
-        raise ConfigurationError(
+        try:
+            return prompt(self.pool)
+        except ConfigurationError as error:
+            # Nobody could be asked: what is wrong is the variable, of which the prompt knows nothing.
+            raise self._make_missing(env) from error
+
+    def _make_missing(self, env: Mapping[str, str]) -> ConfigurationError:
+        state = "is empty" if self.variable in env else "is not set"
+        missing = f"the variable {self.variable} {state}" if self.variable else "no source is configured"
+        remedy = f"set {self.variable}, or " if self.variable else "set "
+        return ConfigurationError(
             f"there is no password for pool {self.pool}: {missing}, and nobody can be asked here",
-            advice=f"set password_file or password_env in [pool:{self.pool}]",
+            advice=f"{remedy}password_file or password_env in [pool:{self.pool}]",
         )
 
     def _read_file(self, path: Path) -> str:
         try:
-            with path.open(encoding="utf-8") as file:
+            with path.open(encoding="utf-8-sig") as file:
                 mode = stat.S_IMODE(path.stat().st_mode)
                 password = file.readline().rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:

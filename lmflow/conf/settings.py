@@ -1,12 +1,13 @@
-"""The settings of one process, built once from file and environment."""
+"""The settings of one process, or of one caller in it, built from file and environment."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from lmflow.conf import options, reading
 from lmflow.conf.passwords import PasswordSource
@@ -15,16 +16,21 @@ from lmflow.models import PoolProfile, Tls, Waits
 
 _ADDRESS = re.compile(r"[A-Za-z0-9._%-]+|[0-9A-Fa-f:.%]*:[0-9A-Fa-f:.%]*:[A-Za-z0-9:.%]*")
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
-    """What was configured. It holds no password; ``database_url`` may, and is left out of repr()."""
+    """What was configured, as values that do not change. It holds no password, and ``database_url``, which may, is
+    left out of repr(). ``env`` is where ``password()`` looks for a variable at the time it is called.
+    """
 
     database_url: str = dataclasses.field(repr=False)
     state_dir: Path
     default_pool: str
     pools: Mapping[str, PoolProfile]
     waits: Waits
+    on_interrupt: str = "detach"
     config_file: Path | None = None
     sources: Mapping[str, PasswordSource] = dataclasses.field(default_factory=dict)
     env: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
@@ -37,7 +43,7 @@ class Settings:
 
 
 def load(
-    files: Sequence[str | os.PathLike[str]] = (),
+    files: reading.Files = (),
     env: Mapping[str, str] | None = None,
     *,
     prompt: Callable[[str], str] | None = None,
@@ -47,22 +53,36 @@ def load(
     ``files`` are those named on the command line (the last one counts). One file is read: the named one, else
     $LMFLOW_CONFIG_FILE, else ~/.config/lmflow/lmflow.conf, else /etc/lmflow/lmflow.conf; none is needed.
     With ``env`` None the process's environment is used and oslo.config's own driver is on: OS_GROUP__OPTION (for
-    example OS_DATABASE__CONNECTION, OS_WAITS__LEASE_SECONDS, OS_DEFAULT__DEFAULT_POOL) goes before the file.
+    example OS_DATABASE__CONNECTION, OS_WAITS__LEASE_SECONDS, OS_DEFAULT__DEFAULT_POOL) goes before the file; it sets
+    no option of a [pool:NAME].
+
+    For embedding: nothing global is read or left behind (not ``oslo_config.cfg.CONF``, not ``sys.argv``), so that each
+    call makes settings of its own, in any thread; nothing is written, started or asked for, and no password is read.
     """
     environment = os.environ if env is None else env
-    path = reading.find_file(files, environment)
-    reader = Reader(path, use_env=env is None)
-    state_dir = _state_dir(reader, environment)
-    pools = {name: _make_profile(reader, name, environment) for name in reader.pools}
+    return make_settings(open_reader(files, env), environment, prompt)
+
+
+def open_reader(files: reading.Files, env: Mapping[str, str] | None) -> Reader:
+    """Find the file and read it, with oslo.config's environment driver if ``env`` is None."""
+    return Reader(reading.find_file(files, os.environ if env is None else env), use_env=env is None)
+
+
+def make_settings(reader: Reader, env: Mapping[str, str], prompt: Callable[[str], str] | None) -> Settings:
+    """Build the settings from what was read."""
+    state_dir = _state_dir(reader, env)
+    reader.replace("state_dir", str(state_dir).replace("$", "$$"))
+    pools = {name: _make_profile(reader, name, env) for name in reader.pools}
     return Settings(
         database_url=reader.get("database", "connection") or f"sqlite:///{state_dir / 'lmflow.db'}",
         state_dir=state_dir,
         default_pool=_default_pool(reader, pools),
-        pools=pools,
+        pools=MappingProxyType(pools),
         waits=_make_waits(reader),
-        config_file=path,
-        sources={name: _make_source(reader, name, environment) for name in reader.pools},
-        env=environment,
+        on_interrupt=reader.get("DEFAULT", "on_interrupt"),
+        config_file=reader.path,
+        sources=MappingProxyType({name: _make_source(reader, name, env) for name in reader.pools}),
+        env=env,
         prompt=prompt,
     )
 
@@ -76,15 +96,16 @@ def _state_dir(reader: Reader, env: Mapping[str, str]) -> Path:
         return Path(base) / "lmflow"
     if os.geteuid() == 0:
         return Path("/var/lib/lmflow")
-    return Path(env.get("HOME") or "~").expanduser() / ".local" / "state" / "lmflow"
+    home = reading.find_home(env)
+    if home is None:
+        raise reader.bad("DEFAULT", "state_dir", "it has to be set for a user without a home directory")
+    return home / ".local" / "state" / "lmflow"
 
 
 def _path(reader: Reader, text: str, env: Mapping[str, str]) -> Path:
     """Return an absolute path; a relative one counts from the configuration file's directory."""
-    if text == "~" or text.startswith("~/"):
-        text = (env.get("HOME") or str(Path("~").expanduser())) + text[1:]
     base = reader.path.parent if reader.path else Path.cwd()
-    return base / text
+    return base / reading.expand_home(text, env)
 
 
 def _default_pool(reader: Reader, pools: Mapping[str, PoolProfile]) -> str:
@@ -113,12 +134,14 @@ def _make_profile(reader: Reader, name: str, env: Mapping[str, str]) -> PoolProf
     ca_file = reader.get(group, "ca_file")
     if ca_file:
         ca_file = str(_path(reader, ca_file, env))
-        if not os.access(ca_file, os.R_OK):
-            raise reader.bad(group, "ca_file", f"{ca_file} cannot be read")
+        _check_file(reader, group, "ca_file", Path(ca_file))
+    username = reader.get(group, "username")
+    if not username:
+        raise reader.bad(group, "username", "it may not be empty")
     return PoolProfile(
         name=name,
         addresses=_addresses(reader, group),
-        username=reader.get(group, "username"),
+        username=username,
         scheme=scheme,
         port=reader.get(group, "port") or (443 if scheme == "https" else 80),
         tls=Tls(ca_file=ca_file, fingerprints=_fingerprints(reader, group), insecure=reader.get(group, "insecure")),
@@ -127,6 +150,14 @@ def _make_profile(reader: Reader, name: str, env: Mapping[str, str]) -> PoolProf
         witness_timeout_seconds=reader.get(group, "witness_timeout"),
         use_witness=reader.get(group, "witness"),
     )
+
+
+def _check_file(reader: Reader, group: str, name: str, path: Path) -> None:
+    try:
+        with path.open("rb"):
+            return
+    except OSError as error:
+        raise reader.bad(group, name, f"{path} cannot be read: {error.strerror}") from error
 
 
 def _addresses(reader: Reader, group: str) -> tuple[str, ...]:
@@ -152,9 +183,8 @@ def _fingerprints(reader: Reader, group: str) -> dict[str, str]:
 
 def _make_source(reader: Reader, name: str, env: Mapping[str, str]) -> PasswordSource:
     group = options.POOL_PREFIX + name
-    file = reader.get(group, "password_file")
-    return PasswordSource(
-        pool=name,
-        file=_path(reader, file, env) if file else None,
-        variable=reader.get(group, "password_env"),
-    )
+    file, variable = reader.get(group, "password_file"), reader.get(group, "password_env")
+    if variable and not _VARIABLE.fullmatch(variable):
+        # Without the text itself: it may be the password.
+        raise reader.bad(group, "password_env", "that is no name of a variable; the password itself does not go there")
+    return PasswordSource(pool=name, file=_path(reader, file, env) if file else None, variable=variable)
