@@ -77,6 +77,12 @@ class MigrationFailedError(LmflowError):
         self.xapi_params = tuple(xapi_params)
 
 
+class CancelledError(MigrationFailedError):
+    """Somebody asked for the migration to be cancelled, and it was: what was ours is undone."""
+
+    code = "CANCELLED"
+
+
 class IndeterminateError(LmflowError):
     """Evidence cannot settle where the VM is; a person must decide and lmflow touches nothing."""
 

@@ -28,6 +28,20 @@ def check_features(snapshot: Snapshot) -> Iterator[Finding]:
     yield _make("cpu.features", "VM_INCOMPATIBLE_WITH_THIS_HOST", reason)
 
 
+def check_count(snapshot: Snapshot) -> Iterator[Finding]:
+    """Object when nobody asked XAPI and the VM may have more VCPUs than the destination has CPUs."""
+    host, vm = snapshot.host(snapshot.destination_uuid), snapshot.vm
+    if snapshot.boot_asked or host is None or vm.vcpus_unrestricted:
+        return
+    if 0 < host.cpu_count < vm.vcpus_max:
+        yield Finding(
+            rule="cpu.count",
+            code="HOST_NOT_ENOUGH_PCPUS",
+            message=f"it has up to {vm.vcpus_max} VCPUs, {host.name_label} has {host.cpu_count} CPUs",
+            remedy="choose a host with more CPUs",
+        )
+
+
 def check_answer(snapshot: Snapshot) -> Iterator[Finding]:
     """Pass on XAPI's objection to the CPU when the features did not show it."""
     answer, host = find_answer(snapshot, "cpu"), snapshot.host(snapshot.destination_uuid)
@@ -50,4 +64,4 @@ def _make(rule: str, code: str, message: str) -> Finding:
     )
 
 
-RULES = (check_features, check_answer)
+RULES = (check_features, check_count, check_answer)

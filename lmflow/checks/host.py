@@ -12,8 +12,8 @@ _SEEN_ELSEWHERE = ("HOST_DISABLED", "HOST_NOT_LIVE")
 
 
 def check_live(snapshot: Snapshot) -> Iterator[Finding]:
-    """Object when either host does not answer its heartbeat."""
-    destination, source = snapshot.host(snapshot.destination_uuid), snapshot.host(snapshot.source_uuid)
+    """Object when the destination does not answer its heartbeat."""
+    destination = snapshot.host(snapshot.destination_uuid)
     if destination is not None and not destination.live:
         yield Finding(
             rule="host.live",
@@ -21,6 +21,11 @@ def check_live(snapshot: Snapshot) -> Iterator[Finding]:
             message=f"{destination.name_label} is not live",
             remedy="choose another host, or bring it back",
         )
+
+
+def check_source(snapshot: Snapshot) -> Iterator[Finding]:
+    """Object, whatever the destination, when the source does not answer its heartbeat."""
+    source = snapshot.host(snapshot.source_uuid)
     if source is not None and not source.live:
         yield Finding(
             rule="host.live",
@@ -69,6 +74,21 @@ def check_version(snapshot: Snapshot) -> Iterator[Finding]:
         )
 
 
+def check_hardware(snapshot: Snapshot) -> Iterator[Finding]:
+    """Object when nobody asked XAPI and the destination does not offer the virtual hardware that the VM booted with."""
+    destination, wanted = snapshot.host(snapshot.destination_uuid), snapshot.vm.hardware_platform_version
+    if snapshot.boot_asked or destination is None:
+        return
+    offered = destination.hardware_platform_versions
+    if offered and wanted not in offered:
+        yield Finding(
+            rule="host.hardware",
+            code="VM_HOST_INCOMPATIBLE_VIRTUAL_HARDWARE_PLATFORM_VERSION",
+            message=f"it has virtual hardware of version {wanted}, which {destination.name_label} does not offer",
+            remedy="choose a host of the same or a newer version",
+        )
+
+
 def check_answer(snapshot: Snapshot) -> Iterator[Finding]:
     """Pass on an objection of XAPI that no other rule explains."""
     answer, destination = find_answer(snapshot, "host"), snapshot.host(snapshot.destination_uuid)
@@ -104,4 +124,4 @@ def _version(software: object) -> tuple[int, ...]:
     return tuple(int(p) for p in parts) if parts and all(p.isdigit() for p in parts) else ()
 
 
-RULES = (check_live, check_enabled, check_operations, check_version, check_answer)
+RULES = (check_live, check_source, check_enabled, check_operations, check_version, check_hardware, check_answer)

@@ -1,4 +1,4 @@
-"""Rules on memory: XAPI alone knows what is reserved, so its own arithmetic is asked and explained."""
+"""Rules on memory: XAPI alone knows what is reserved, so its own answer is explained; without one, an estimate."""
 
 from __future__ import annotations
 
@@ -25,4 +25,18 @@ def check_answer(snapshot: Snapshot) -> Iterator[Finding]:
     )
 
 
-RULES = (check_answer,)
+def check_estimate(snapshot: Snapshot) -> Iterator[Finding]:
+    """Object when nobody asked XAPI and its arithmetic on records leaves less than the VM needs."""
+    host, free, needed = snapshot.host(snapshot.destination_uuid), snapshot.free_bytes, snapshot.vm.needed_bytes
+    if snapshot.boot_asked or host is None or free is None or needed <= free:
+        return
+    yield Finding(
+        rule="memory.estimate",
+        code="HOST_NOT_ENOUGH_FREE_MEMORY",
+        message=f"{host.name_label} seems to lack free memory: needs {needed // _MIB} MiB, about {free // _MIB} MiB are"
+        " free by the pool's records",
+        remedy="free memory there (reservations and HA count too), or choose another host",
+    )
+
+
+RULES = (check_answer, check_estimate)

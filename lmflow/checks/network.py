@@ -29,6 +29,29 @@ def check_reach(snapshot: Snapshot) -> Iterator[Finding]:
             )
 
 
+def check_internal(snapshot: Snapshot) -> Iterator[Finding]:
+    """Object when nobody asked XAPI and an interface in use is on a network without any PIF.
+
+    Such a network exists on the hosts whose VMs use it now: this VM keeps it on its own.
+    Source: conformance of xapi's assert_can_attach_network_on_host.
+    """
+    host = snapshot.host(snapshot.destination_uuid)
+    if snapshot.boot_asked or host is None or snapshot.source_uuid is None:
+        return
+    known = {network.uuid: network for network in snapshot.networks}
+    for vif in snapshot.vm.vifs:
+        network = known.get(vif.network_uuid)
+        if network is None or network.assumed_shared or network.wired or not vif.currently_attached:
+            continue
+        yield Finding(
+            rule="network.internal",
+            code="VM_REQUIRES_NETWORK",
+            message=f'interface {vif.device} is on network "{network.name_label}", which has no cable and cannot follow'
+            f" to {host.name_label}",
+            remedy="unplug that interface, or connect the network to both hosts",
+        )
+
+
 def check_answer(snapshot: Snapshot) -> Iterator[Finding]:
     """Pass on XAPI's objection to a network when no interface explains it."""
     answer, host = find_answer(snapshot, "network"), snapshot.host(snapshot.destination_uuid)
@@ -42,4 +65,4 @@ def check_answer(snapshot: Snapshot) -> Iterator[Finding]:
     )
 
 
-RULES = (check_reach, check_answer)
+RULES = (check_reach, check_internal, check_answer)

@@ -13,7 +13,7 @@ from lmflow.exceptions import ConfigurationError
 from lmflow.models import Notice, PoolProfile, Waits
 
 if TYPE_CHECKING:
-    from lmflow.api import Client
+    from lmflow.api import Client, Records
     from lmflow.cli.main import LmflowApp
 
 
@@ -26,10 +26,17 @@ class Place:
     password: Callable[[str], str] = dataclasses.field(repr=False)
     waits: Waits
     default_pool: str = ""
+    on_interrupt: str = "detach"
+
+    def open_records(self) -> Records:
+        """Open what is recorded of runs, without the engine and the pool's SDK."""
+        from lmflow.api.records import Records  # noqa: PLC0415 - heavy: the database
+
+        return Records(database_url=self.database_url, waits=self.waits)
 
     def open_client(self, notify: Callable[[Notice], None] | None = None) -> Client:
         """Open the library's client on this place."""
-        from lmflow.api import Client  # noqa: PLC0415 - heavy: the engine, the database, the SDK
+        from lmflow.api.client import Client  # noqa: PLC0415 - heavy: the engine, the database, the SDK
 
         return Client(
             database_url=self.database_url,
@@ -37,6 +44,7 @@ class Place:
             password=self.password,
             waits=self.waits,
             notify=notify,
+            on_interrupt=self.on_interrupt,
         )
 
 
@@ -53,6 +61,7 @@ def find_place(app: LmflowApp) -> Place | None:
             password=settings.password,
             waits=settings.waits,
             default_pool=settings.default_pool,
+            on_interrupt=settings.on_interrupt,
         )
     demo = find_demo()
     if demo is None:
@@ -64,6 +73,7 @@ def find_place(app: LmflowApp) -> Place | None:
         password=demo.get_password,
         waits=demo.waits,
         default_pool=PROFILE,
+        on_interrupt=settings.on_interrupt,
     )
 
 

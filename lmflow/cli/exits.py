@@ -50,10 +50,30 @@ _OF_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
     (KeyboardInterrupt, Exit.SIGINT),
 )
 
-_OF_SUSPENSION = {"unknown": Exit.UNKNOWN, "unreachable": Exit.UNREACHABLE, "detached": Exit.SIGINT}
+_OF_SUSPENSION = {
+    "unknown": Exit.UNKNOWN,
+    "unreachable": Exit.UNREACHABLE,
+    "detached": Exit.SIGINT,
+    "interrupted": Exit.INTERRUPTED,
+    "locked": Exit.LOCKED,
+    "misconfigured": Exit.USAGE,
+    "timeout": Exit.GOES_ON,
+}
 
 # What a person has to know first stands first.
-_GRAVITY = (Exit.SIGINT, Exit.UNKNOWN, Exit.DIRTY, Exit.FAILED, Exit.INTERRUPTED, Exit.GOES_ON, Exit.REFUSED)
+_GRAVITY = (
+    Exit.SIGINT,
+    Exit.INTERNAL,
+    Exit.UNKNOWN,
+    Exit.DIRTY,
+    Exit.FAILED,
+    Exit.UNREACHABLE,
+    Exit.INTERRUPTED,
+    Exit.LOCKED,
+    Exit.GOES_ON,
+    Exit.USAGE,
+    Exit.REFUSED,
+)
 
 
 def get_exit(result: Outcome | BaseException) -> Exit:

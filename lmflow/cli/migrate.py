@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from lmflow.cli.arguments import add_on_interrupt, parse_name
 from lmflow.cli.base import Answer, ShowCommand
 from lmflow.cli.door import get_place
 from lmflow.cli.progress import follow
@@ -20,7 +21,12 @@ class Migrate(ShowCommand):
         """Add the VM, the destination and how the request is named."""
         parser = super().get_parser(prog_name)
         parser.add_argument("vm", metavar="VM", help="name, UUID or unique prefix")
-        parser.add_argument("--to", required=True, metavar="HOST", help="destination: name, UUID or unique prefix")
+        parser.add_argument(
+            "--to",
+            type=parse_name,
+            metavar="HOST",
+            help="destination: name, UUID or unique prefix; without it the valid host with the most headroom",
+        )
         parser.add_argument(
             "--request-id",
             default="",
@@ -29,16 +35,17 @@ class Migrate(ShowCommand):
         )
         parser.add_argument("--reason", default="", metavar="TEXT", help="kept with the run")
         parser.add_argument("--strict", action="store_true", help="refuse a VM that is already on the destination")
+        add_on_interrupt(parser)
         return parser
 
     def answer(self, parsed_args: argparse.Namespace) -> Answer:
         """Migrate, showing what happens; the answer is the run's outcome."""
         app = self.get_app()
         place = get_place(app)
-        with follow(app.printer, place) as following:
+        with follow(app.printer, place, on_interrupt=parsed_args.on_interrupt) as following:
             outcome = following.client.migrate(
                 parsed_args.vm,
-                parsed_args.to,
+                parsed_args.to or "",
                 pool=app.options.pool or place.default_pool,
                 request_id=parsed_args.request_id,
                 reason=parsed_args.reason,

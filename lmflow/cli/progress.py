@@ -193,8 +193,12 @@ class Following:
 
 
 @contextlib.contextmanager
-def follow(printer: Printer, place: Place) -> Iterator[Following]:
-    """Open a client on the place and show what it tells; ctrl-C is passed on with a word on what goes on."""
+def follow(printer: Printer, place: Place, *, on_interrupt: str = "") -> Iterator[Following]:
+    """Open a client on the place and show what it tells; ctrl-C is passed on with a word on what goes on.
+
+    ``on_interrupt`` goes before the configured choice of what a first signal does.
+    """
+    place = dataclasses.replace(place, on_interrupt=on_interrupt or place.on_interrupt)
     display = _Guarded(_make_display(printer))
     try:
         with _noted_signals() as signals, place.open_client(display.notify) as client:

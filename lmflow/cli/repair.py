@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from lmflow.cli.arguments import add_run
 from lmflow.cli.base import Answer, ShowCommand
 from lmflow.cli.door import get_place
 from lmflow.cli.progress import follow
@@ -19,7 +20,7 @@ class Repair(ShowCommand):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the run."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("run", metavar="RUN", help="UUID, unique prefix or request id")
+        add_run(parser)
         return parser
 
     def answer(self, parsed_args: argparse.Namespace) -> Answer:

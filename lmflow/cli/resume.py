@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+from lmflow.cli.arguments import add_on_interrupt
 from lmflow.cli.base import Answer, ListCommand
 from lmflow.cli.door import get_place
 from lmflow.cli.exits import get_batch_exit
@@ -25,12 +26,13 @@ class Resume(ListCommand):
         parser.add_argument(
             "run", nargs="?", default="", metavar="RUN", help="UUID, unique prefix or request id; default: all"
         )
+        add_on_interrupt(parser)
         return parser
 
     def answer(self, parsed_args: argparse.Namespace) -> Answer:
         """Resume; the answer has one row for each run taken up."""
         app = self.get_app()
-        with follow(app.printer, get_place(app)) as following:
+        with follow(app.printer, get_place(app), on_interrupt=parsed_args.on_interrupt) as following:
             outcomes = following.client.resume(parsed_args.run)
             codes = [following.judge(outcome) for outcome in outcomes]
         rows = tuple(make_outcome_row(outcome, code) for outcome, code in zip(outcomes, codes, strict=True))

@@ -25,14 +25,15 @@ class RunList(ListCommand):
 
     def answer(self, parsed_args: argparse.Namespace) -> Answer:
         """Read the run index; the table leaves out what does not fit a terminal."""
-        with get_place(self.get_app()).open_client() as client:
-            runs = client.runs(active_only=not parsed_args.all, limit=parsed_args.limit)
+        with get_place(self.get_app()).open_records() as records:
+            runs = records.runs(active_only=not parsed_args.all, limit=parsed_args.limit)
+            rows = tuple(make_run_row(run, records.condition(run)) for run in runs)
         if not runs:
             self.get_app().printer.say(
                 "No run at all." if parsed_args.all else "No open run; --all lists ended ones too."
             )
-        rows = tuple(make_run_row(run) for run in runs)
-        lines = (f"{shorten(row[0])}  {row[1]}  {row[2]} -> {row[3]}  {row[4].upper()}  {row[7]}" for row in rows)
+        lines = (f"{shorten(row[0])}  {row[1]}  {row[2]} -> {row[3]}  {row[5].upper()}  {row[8]}" for row in rows)
         if parsed_args.formatter == "table" and not parsed_args.columns:
-            return Answer(RUN_COLUMNS[:7], tuple((shorten(row[0]), *row[1:7]) for row in rows), lines)
+            shown = ("run", "vm", "source", "destination", "condition", "phase", "created")
+            return Answer(shown, tuple((shorten(row[0]), *row[1:4], *row[5:8]) for row in rows), lines)
         return Answer(RUN_COLUMNS, rows, lines)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
+from lmflow.cli.arguments import add_run
 from lmflow.cli.base import Answer, ShowCommand
 from lmflow.cli.door import get_place
 from lmflow.cli.formatters import Nested
-from lmflow.cli.sentences import RUN_COLUMNS, describe_move, describe_time, make_run_row, shorten, wrap, wrap_event
-from lmflow.models import Event, Run
+from lmflow.cli.sentences import (
+    RUN_COLUMNS,
+    describe_move,
+    describe_time,
+    make_run_row,
+    shorten,
+    tell_choice,
+    wrap,
+    wrap_event,
+)
+from lmflow.models import Description, Event
 
 # These hold the request, which is shown above.
 _REPEATED = ("created", "intent")
@@ -23,26 +33,29 @@ class RunShow(ShowCommand):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the run."""
         parser = super().get_parser(prog_name)
-        parser.add_argument("run", metavar="RUN", help="UUID, unique prefix or request id")
+        add_run(parser)
         return parser
 
     def answer(self, parsed_args: argparse.Namespace) -> Answer:
         """Read the run, its events and its picture; asks no pool."""
-        from lmflow.visualize import render  # noqa: PLC0415 - only when a picture is asked for
+        place, picture = get_place(self.get_app()), ""
+        if parsed_args.formatter == "text":
+            from lmflow.visualize import render  # noqa: PLC0415 - only when a picture is asked for
 
-        with get_place(self.get_app()).open_client() as client:
-            run = client.run(parsed_args.run)
-            events = client.events(run.uuid)
-            picture = render(client.picture(run.uuid), "text") if parsed_args.formatter == "text" else ""
+            with place.open_client() as client:
+                picture = render(client.picture(parsed_args.run), "text")
+        with place.open_records() as records:
+            found = records.describe(parsed_args.run)
+        run, events = found.run, found.events
         kept = Nested([event.to_json() for event in events], "\n".join(_tell_event(event) for event in events))
         request = run.request
         more = (request.reason, request.requested_by, request.pool_profile, request.vm_uuid, kept)
-        return Answer(self.columns, (*make_run_row(run), *more), _tell(run, events, picture))
+        return Answer(self.columns, (*make_run_row(run, found.condition), *more), _tell(found, picture))
 
 
-def _tell(run: Run, events: Sequence[Event], picture: str) -> Iterator[str]:
-    request = run.request
-    yield f"run {run.uuid}  {run.state.value.upper()}"
+def _tell(found: Description, picture: str) -> Iterator[str]:
+    run, request = found.run, found.run.request
+    yield f"run {run.uuid}  {found.condition.upper()}"
     yield from wrap("moves", f"{describe_move(run)}  (pool {request.pool_profile}, VM {request.vm_uuid})")
     yield from wrap("asked", f"{describe_time(run.created_at)} by {request.requested_by or 'unknown'}")
     yield from wrap("request", request.request_id)
@@ -50,11 +63,13 @@ def _tell(run: Run, events: Sequence[Event], picture: str) -> Iterator[str]:
         yield from wrap("reason", request.reason)
     if run.summary:
         yield from wrap("summary", run.summary)
+    if found.outcome.choice:
+        yield from tell_choice(found.outcome.choice)
     yield ""
     yield picture.rstrip("\n")
     yield ""
     yield f"events of {shorten(run.uuid)}"
-    for event in events:
+    for event in found.events:
         # The picture tells of atoms.
         if event.kind != "atom":
             yield from wrap_event(describe_time(event.at), event.kind, _tell_data(event))

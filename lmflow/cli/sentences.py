@@ -9,17 +9,20 @@ from typing import Any
 
 from lmflow.cli.errors import WIDTH, explain_findings
 from lmflow.cli.formatters import Nested
-from lmflow.models import Outcome, Run, RunState, StatusLine, StatusReport, WhyReport
+from lmflow.models import Cancellation, Choice, Outcome, Run, RunState, StatusLine, StatusReport, WhyReport
 
 _SHORT = 8
 
 OUTCOME_COLUMNS = (
     "run", "request_id", "vm", "vm_uuid", "source", "destination", "state", "exit_code", "already_there", "summary",
-    "vm_state", "seconds", "interruptions", "error", "findings", "left", "advice",
+    "vm_state", "seconds", "interruptions", "cancelled", "error", "findings", "left", "choice", "advice",
 )  # fmt: skip
-RUN_COLUMNS = ("run", "vm", "source", "destination", "state", "phase", "created", "updated", "request_id", "summary")
+RUN_COLUMNS = (
+    "run", "vm", "source", "destination", "state", "condition", "phase", "created", "updated", "request_id", "summary"
+)  # fmt: skip
+CANCEL_COLUMNS = ("answer", "because", *OUTCOME_COLUMNS)
 STATUS_COLUMNS = (
-    "run", "vm", "source", "destination", "state", "condition", "seconds_since", "vm_state", "advice"
+    "run", "vm", "source", "destination", "state", "condition", "seconds_since", "seconds_old", "vm_state", "advice"
 )  # fmt: skip
 WHY_COLUMNS = ("run", "vm", "state", "last_written", "evidence", "verdict", "explanation", "advice")
 
@@ -75,6 +78,8 @@ def tell_outcome(outcome: Outcome) -> Iterator[str]:
     yield f"run {shorten(run.uuid)}  {describe_move(run)}  {run.state.value.upper()}{past}"
     if outcome.vm_state:
         yield from wrap("the VM", outcome.vm_state)
+    if outcome.choice:
+        yield from tell_choice(outcome.choice)
     if outcome.findings and run.state is RunState.REFUSED:
         yield f"  refused by {_count(len(outcome.findings), 'check')}, nothing was changed"
     elif run.summary not in ("", outcome.vm_state) and run.state is not RunState.SUCCESS:
@@ -96,6 +101,37 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
+def tell_choice(choice: Choice) -> Iterator[str]:
+    """Yield why this destination, the runners-up, and why not the others."""
+    yield from wrap("chosen", f"{choice.host_name}: {choice.because}")
+    others = [c for c in choice.candidates if c.name != choice.host_name]
+    if others:
+        yield from wrap("also fit", ", ".join(f"{c.name}{_tell_headroom(c.headroom_bytes)}" for c in others))
+    for refusal in choice.refused:
+        yield from wrap("not", f"{refusal.name}: {'; '.join(f'{f.message} [{f.code}]' for f in refusal.findings)}")
+
+
+def _tell_headroom(headroom_bytes: int | None) -> str:
+    return "" if headroom_bytes is None else f" ({headroom_bytes / 2**30:.1f} GiB would be left)"
+
+
+def tell_cancellation(found: Cancellation) -> Iterator[str]:
+    """Yield the answer, and how the run stands."""
+    word = {
+        "cancelled": "cancelled",
+        "too_late": "too late",
+        "not_now": "not cancellable now",
+        "waiting": "no answer yet",
+    }
+    yield f"{word[found.answer]}: {found.because}"
+    yield from tell_outcome(found.outcome)
+
+
+def make_cancel_row(found: Cancellation, exit_code: int) -> tuple[Any, ...]:
+    """Return an answer under ``CANCEL_COLUMNS``."""
+    return (found.answer, found.because, *make_outcome_row(found.outcome, exit_code))
+
+
 def make_outcome_row(outcome: Outcome, exit_code: int) -> tuple[Any, ...]:
     """Return an outcome under ``OUTCOME_COLUMNS``."""
     run, request, error = outcome.run, outcome.run.request, outcome.error
@@ -103,19 +139,20 @@ def make_outcome_row(outcome: Outcome, exit_code: int) -> tuple[Any, ...]:
     return (
         run.uuid, request.request_id, request.vm_name, request.vm_uuid, request.source_name, request.destination_name,
         run.state.value, int(exit_code), outcome.already_there, run.summary, outcome.vm_state,
-        round(outcome.seconds, 3), outcome.interruptions,
+        round(outcome.seconds, 3), outcome.interruptions, outcome.cancelled,
         Nested(error.to_json() if error else None, " ".join((error.code, *error.params)) if error else ""),
         Nested(findings, "\n".join(f"{f.code}: {f.message}" for f in outcome.findings)),
         Nested(list(outcome.left), "\n".join(outcome.left)),
+        Nested(outcome.choice.to_json() if outcome.choice else None, outcome.choice.because if outcome.choice else ""),
         outcome.advice,
     )  # fmt: skip
 
 
-def make_run_row(run: Run) -> tuple[Any, ...]:
-    """Return a run under ``RUN_COLUMNS``."""
+def make_run_row(run: Run, condition: str) -> tuple[Any, ...]:
+    """Return a run under ``RUN_COLUMNS``; the condition is its state, or interrupted when its owner is gone."""
     request = run.request
     return (
-        run.uuid, request.vm_name, request.source_name, request.destination_name, run.state.value, run.phase,
+        run.uuid, request.vm_name, request.source_name, request.destination_name, run.state.value, condition, run.phase,
         describe_time(run.created_at), describe_time(run.updated_at), request.request_id, run.summary,
     )  # fmt: skip
 
@@ -137,7 +174,8 @@ def make_status_row(line: StatusLine) -> tuple[Any, ...]:
     request = line.run.request
     return (
         line.run.uuid, request.vm_name, request.source_name, request.destination_name, line.run.state.value,
-        line.condition, round(line.seconds_since, 1), line.vm_state, line.advice,
+        line.condition, round(line.seconds_since, 1), None if line.seconds_old is None else round(line.seconds_old, 1),
+        line.vm_state, line.advice,
     )  # fmt: skip
 
 

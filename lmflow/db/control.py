@@ -31,13 +31,25 @@ class ControlStore:
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
 
-    def append(self, run_uuid: str, kind: str, data: Mapping[str, Any] | None = None) -> None:
-        """Ask the owner of a run for something; asked twice over an outage, it may stand there twice."""
-        values = {"run_uuid": run_uuid, "kind": kind, "at": Now(), "data": records.to_text(dict(data or {}))}
-        self._transactor.write(lambda conn: conn.execute(sa.insert(schema.control).values(**values)))
+    def append(self, run_uuid: str, kind: str, data: Mapping[str, Any] | None = None) -> int:
+        """Ask the owner of a run for something and return the request's number.
 
-    def list(self, run_uuid: str, after: int = 0) -> tuple[ControlRequest, ...]:
-        """Return the requests for a run with a greater number than ``after``, oldest first."""
+        Asked twice over an outage, it may stand there twice.
+        """
+        values = {"run_uuid": run_uuid, "kind": kind, "at": Now(), "data": records.to_text(dict(data or {}))}
+
+        def work(conn: sa.Connection) -> int:
+            key = conn.execute(sa.insert(schema.control).values(**values)).inserted_primary_key
+            assert key is not None
+            return int(key[0])
+
+        return self._transactor.write(work)
+
+    def list(self, run_uuid: str, after: int = 0, *, patient: bool = True) -> tuple[ControlRequest, ...]:
+        """Return the requests for a run with a greater number than ``after``, oldest first.
+
+        UnreachableError after an outage, at once when not ``patient``.
+        """
         table = schema.control
         query = sa.select(table).where(table.c.run_uuid == run_uuid, table.c.id > after).order_by(table.c.id)
 
@@ -49,4 +61,4 @@ class ControlStore:
                 for row in conn.execute(query)
             )
 
-        return self._transactor.read(work)
+        return self._transactor.read(work, patient=patient)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 
-from lmflow.db import migrations, transactions
+from lmflow.db import migrations, records, transactions
 from lmflow.db.attempts import AttemptStore
 from lmflow.db.control import ControlStore
 from lmflow.db.engine import open_engine
@@ -117,7 +117,7 @@ def _make_row(atom: tf_models.AtomDetail) -> AtomRow:
         state=atom.state or "PENDING",
         intention=atom.intention,
         results=atom.results,
-        failure=f"{failure.exception_str}".strip().partition("\n")[0][:500] if failure else "",
+        failure=records.mask(f"{failure.exception_str}".strip().partition("\n")[0][:500]) if failure else "",
         meta=dict(atom.meta or {}),
         version=".".join(str(part) for part in version) if isinstance(version, (tuple, list)) else str(version or ""),
     )

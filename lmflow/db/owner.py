@@ -43,6 +43,12 @@ def is_beside(owner: Owner, me: Owner) -> bool:
     return bool(owner.boot_id) and owner.boot_id == me.boot_id and _machine_id(owner) == _machine_id(me)
 
 
+def is_of_former_boot(owner: Owner, me: Owner) -> bool:
+    """Say whether the owner calls itself a process of this machine, of another boot: gone if nobody shares our id."""
+    other = owner.boot_id.partition("/")[0]
+    return bool(other) and other != me.boot_id.partition("/")[0] and _machine_id(owner) == _machine_id(me)
+
+
 def describe(owner: Owner) -> str:
     """Return the owner in words for a person."""
     return f"pid {owner.pid} on {owner.machine.partition('/')[0]}"

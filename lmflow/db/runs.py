@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -20,7 +20,6 @@ from lmflow.models import MoveRequest, Owner, Run, RunState
 T = TypeVar("T")
 
 _RUNS = schema.runs
-_ACTIVE = [state.value for state in RunState if not state.is_terminal]
 _PREFIX_LIMIT = 20
 
 
@@ -53,9 +52,18 @@ class RunStore:
         self._transactor = transactor
 
     def create(
-        self, request: MoveRequest, *, kind: str, owner: Owner, lease_seconds: float, flows: Sequence[FlowSpec]
+        self,
+        request: MoveRequest,
+        *,
+        kind: str,
+        owner: Owner,
+        lease_seconds: float,
+        flows: Sequence[FlowSpec],
+        notes: Sequence[tuple[str, Mapping[str, Any]]] = (),
     ) -> tuple[Run, Fence]:
-        """Create the run, its logbook with a detail for each flow, its lease and its first event at once.
+        """Create the run, its logbook with a detail for each flow, its lease and its first events at once.
+
+        ``notes`` are events (kind, strict JSON) to stand right behind the first.
 
         RequestExists when the request id is known, LockedError (with the first run's UUID) when another active
         run holds the VM.
@@ -72,7 +80,8 @@ class RunStore:
             "logbook_uuid": book.uuid,
             **{f"{name}_uuid": flow_uuids.get(name, "") for name in ("move", "settle")},
         }
-        event = records.EventAppender(run_uuid, "created", {"kind": kind, "request": request.to_json()})
+        created = ("created", {"kind": kind, "request": request.to_json()})
+        events = [records.EventAppender(run_uuid, *note) for note in (created, *notes)]
 
         def work(conn: sa.Connection) -> tuple[Run, Fence]:
             mine = _find_request(conn, run_uuid, request.request_id)
@@ -84,27 +93,37 @@ class RunStore:
                 conn.execute(
                     sa.insert(schema.leases).values(run_uuid=run_uuid, token=1, session_uuid="", beat=0, **lease)
                 )
-                event.append(conn)
+                for event in events:
+                    event.append(conn)
                 mine = _get(conn, run_uuid)
             return mine, Fence(run_uuid, 1)
 
         return self._insert(work)
 
-    def record_settled(self, request: MoveRequest, *, kind: str, state: RunState, summary: str) -> Run:
-        """Record a run that ended before it began; it has neither lease nor flows. RequestExists as in create."""
+    def record_settled(
+        self,
+        request: MoveRequest,
+        *,
+        kind: str,
+        state: RunState,
+        summary: str,
+        notes: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    ) -> Run:
+        """Record a run that ended before it began; it has neither lease nor flows. As in create otherwise."""
         if not state.is_terminal:
             raise ValueError(f"a settled run cannot be {state}")
         run_uuid = str(uuid.uuid4())
         values = _make_values(run_uuid, request, kind) | {"state": state.value, "summary": records.mask(summary)}
-        created = records.EventAppender(run_uuid, "created", {"kind": kind, "request": request.to_json()})
-        ended = records.EventAppender(run_uuid, "state", {"state": state.value, "phase": "", "summary": summary})
+        created = ("created", {"kind": kind, "request": request.to_json()})
+        ended = ("state", {"state": state.value, "phase": "", "summary": summary})
+        events = [records.EventAppender(run_uuid, *note) for note in (created, *notes, ended)]
 
         def work(conn: sa.Connection) -> Run:
             mine = _find_request(conn, run_uuid, request.request_id)
             if mine is None:
                 conn.execute(sa.insert(_RUNS).values(**values))
-                created.append(conn)
-                ended.append(conn)
+                for event in events:
+                    event.append(conn)
                 mine = _get(conn, run_uuid)
             return mine
 
@@ -128,9 +147,10 @@ class RunStore:
         """Return the run that holds the VM: running, suspended or unknown."""
         return next(iter(self._select(_RUNS.c.active_key == _active_key(pool_uuid, vm_uuid), limit=1)), None)
 
-    def list(self, *, active_only: bool = False, limit: int = 100) -> tuple[Run, ...]:
-        """Return runs, newest first."""
-        return self._select(_RUNS.c.state.in_(_ACTIVE) if active_only else sa.true(), limit=limit)
+    def list(self, *, states: Collection[RunState] | None = None, limit: int | None = 100) -> tuple[Run, ...]:
+        """Return runs in any of these states, newest first; None for all states, and for all of them."""
+        wanted = sa.true() if states is None else _RUNS.c.state.in_([state.value for state in states])
+        return self._select(wanted, limit=limit)
 
     def set_state(self, fence: Fence, state: RunState, *, phase: str | None = None, summary: str = "") -> None:
         """Store how the run stands, with an event; a terminal state lets the VM go, any other holds it.
@@ -153,16 +173,16 @@ class RunStore:
             conn.execute(sa.update(_RUNS).where(_RUNS.c.uuid == fence.run_uuid).values(active_key=key, **values))
             event.append(conn)
 
-        self._transactor.write(work, fence)
+        self._insert(work, fence)
 
-    def _insert(self, work: Callable[[sa.Connection], T]) -> T:
+    def _insert(self, work: Callable[[sa.Connection], T], fence: Fence | None = None) -> T:
         try:
-            return self._transactor.write(work)
+            return self._transactor.write(work, fence)
         except sa.exc.IntegrityError:
             # Where writers do not queue as on SQLite, two may both have found nothing; now the winner is visible.
-            return self._transactor.write(work)
+            return self._transactor.write(work, fence)
 
-    def _select(self, condition: sa.ColumnElement[bool], *, limit: int) -> tuple[Run, ...]:
+    def _select(self, condition: sa.ColumnElement[bool], *, limit: int | None) -> tuple[Run, ...]:
         query = sa.select(_RUNS).where(condition).order_by(_RUNS.c.created_at.desc(), _RUNS.c.uuid).limit(limit)
         return self._transactor.read(lambda conn: tuple(records.make_run(row) for row in conn.execute(query)))
 

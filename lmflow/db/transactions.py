@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 
 from lmflow.db import fence as fences
+from lmflow.db.engine import describe
 from lmflow.db.fence import Fence
 from lmflow.exceptions import ConfigurationError, UnreachableError
 
@@ -22,11 +23,20 @@ T = TypeVar("T")
 _SQLITE_OUTAGE = frozenset({5, 6, 10, 13, 14, 15})
 # read-only, corrupt, not a database
 _SQLITE_UNFIT = frozenset({8, 11, 26})
-# MariaDB uses one exception class for outages and for mistakes; these numbers are outages, deadlock and lock wait.
-_MYSQL_OUTAGE = frozenset(
-    {1040, 1042, 1047, 1053, 1158, 1159, 1160, 1161, 1180, 1203, 1205, 1213, 1290, 1927, 2002, 2003, 2006, 2013, 2014}
-    | {2045, 2055, 4031}
+# MariaDB uses one exception class for outages and for mistakes; these numbers are outages, deadlock, lock wait, a full
+# disk and a server that only reads, https://mariadb.com/kb/en/mariadb-error-code-reference/
+_MARIADB_OUTAGE = frozenset(
+    {1021, 1040, 1042, 1047, 1053, 1114, 1158, 1159, 1160, 1161, 1180, 1203, 1205, 1213, 1226, 1290, 1836, 1927}
+    | {2002, 2003, 2006, 2013, 2014, 2045, 2055, 4031}
 )
+# It does not let us in: wrong password, no such database, not from this host.
+_MARIADB_CLOSED = frozenset({1044, 1045, 1049, 1130, 1698})
+# We may not do that there: no right to create or change a table.
+_MARIADB_FORBIDDEN = frozenset({1142, 1143, 1227})
+# A server that only reads, as after a fail-over, https://www.postgresql.org/docs/current/errcodes-appendix.html
+_POSTGRESQL_OUTAGE = frozenset({"25006"})
+_POSTGRESQL_FORBIDDEN = frozenset({"42501"})
+_CAUSE_LENGTH = 300
 
 
 class Transactor:
@@ -56,14 +66,14 @@ class Transactor:
         """End all waiting: who waits for the database, such as a heartbeat's thread, gives up at once."""
         self._closing.set()
 
-    def read(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run work that only reads; UnreachableError after an outage of ``outage_seconds``."""
+    def read(self, work: Callable[[sa.Connection], T], *, patient: bool = True) -> T:
+        """Run work that only reads; UnreachableError after an outage of ``outage_seconds``, at once if not patient."""
 
         def once() -> T:
             with self._reader.begin() as conn:
                 return work(conn)
 
-        return self._outlast(once)
+        return self._outlast(once, patient=patient)
 
     def write(self, work: Callable[[sa.Connection], T], fence: Fence | None = None, *, patient: bool = True) -> T:
         """Run work in one write transaction behind the fence.
@@ -112,41 +122,55 @@ class Transactor:
 
 def is_outage(error: Exception) -> bool:
     """Say whether waiting may help: the database is away, busy or full; not that it refuses what we asked."""
-    if isinstance(error, sa_exc.TimeoutError):
-        return True
     if not isinstance(error, sa_exc.DBAPIError):
-        return False
+        return isinstance(error, sa_exc.TimeoutError)
     if error.connection_invalidated:
         return True
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code is not None:
         return code & 0xFF in _SQLITE_OUTAGE
     if not isinstance(error, sa_exc.OperationalError):
-        return False
-    number = error.orig.args[0] if error.orig is not None and error.orig.args else None
-    return number in _MYSQL_OUTAGE if isinstance(number, int) else True
+        return getattr(error.orig, "sqlstate", None) in _POSTGRESQL_OUTAGE
+    number = _find_number(error)
+    return number is None or number in _MARIADB_OUTAGE
+
+
+def _find_number(error: Exception) -> int | None:
+    """Return MariaDB's number of an error."""
+    cause = getattr(error, "orig", None)
+    number = cause.args[0] if cause is not None and cause.args else None
+    return number if isinstance(number, int) else None
+
+
+def _say_cause(error: Exception) -> str:
+    """Return what the driver says, in one line."""
+    cause = getattr(error, "orig", None) or error
+    words = cause.args[1] if _find_number(error) is not None and len(cause.args) > 1 else cause
+    return " ".join(str(words).split())[:_CAUSE_LENGTH]
 
 
 def unreachable(engine: sa.Engine, error: Exception, seconds: float) -> UnreachableError:
     """Make the error for a database that does not answer; it never shows the URL's password."""
-    where = engine.url.render_as_string(hide_password=True)
-    cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-    waited = f" for {seconds:.0f} s" if seconds >= 1 else ""
+    where, cause = describe(engine.url), _say_cause(error)
+    what = f"did not answer for {seconds:.0f} s" if seconds >= 1 else "cannot be reached"
     return UnreachableError(
-        f"the database {where} did not answer{waited}: {cause}",
+        f"the database {where} {what}: {cause}",
         tried=[f"{where}: {cause}"],
-        advice="check that the database runs and that [database] connection in lmflow.conf names it; then try again",
+        advice="check that the database runs and that [database] connection in lmflow.conf names it, its user and "
+        "password; then try again",
     )
 
 
 def reworded(error: Exception, engine: sa.Engine) -> Exception:
     """Return our error for a driver's: what only an operator can put right, or an outage; else the error itself."""
-    if is_outage(error):
+    cause, number = getattr(error, "orig", None), _find_number(error)
+    if is_outage(error) or number in _MARIADB_CLOSED:
         return unreachable(engine, error, 0)
-    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
-    if code is None or code & 0xFF not in _SQLITE_UNFIT:
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF in _SQLITE_UNFIT:
+        advice = "check the file's permissions, or name another file in [database] connection"
+    elif number in _MARIADB_FORBIDDEN or getattr(cause, "sqlstate", None) in _POSTGRESQL_FORBIDDEN:
+        advice = "let its user create, change and drop tables there, or make the user its owner"
+    else:
         return error
-    return ConfigurationError(
-        f"the database {engine.url.render_as_string(hide_password=True)} cannot be used: {getattr(error, 'orig', '')}",
-        advice="check the file's permissions, or name another file in [database] connection",
-    )
+    return ConfigurationError(f"the database {describe(engine.url)} cannot be used: {_say_cause(error)}", advice=advice)

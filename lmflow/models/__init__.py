@@ -3,13 +3,33 @@
 Every model goes to JSON and comes back equal (``to_json``/``from_json``): lists become tuples again.
 """
 
-from lmflow.models.answers import Notice, Outcome, StatusLine, StatusReport, WhyReport
+from lmflow.models.answers import (
+    Cancellation,
+    Description,
+    Notice,
+    Outcome,
+    StatusLine,
+    StatusReport,
+    WhyReport,
+)
 from lmflow.models.base import Model
+from lmflow.models.checking import (
+    CHECK_SCHEMA,
+    Candidate,
+    CheckReport,
+    Choice,
+    HostVerdict,
+    Overview,
+    Place,
+    Refusal,
+    VmCheck,
+)
 from lmflow.models.evidence import StartedTask, TaskView, WitnessView, XenopsTask
 from lmflow.models.pool import PBD, PIF, SR, VBD, VDI, VIF, VM, Finding, Host, Network, Pool, Snapshot, XapiError
 from lmflow.models.requests import Attempt, Event, Lease, MoveRequest, Owner, PoolProfile, Run, RunState, Tls, Waits
 
 __all__ = [
+    "CHECK_SCHEMA",
     "PBD",
     "PIF",
     "SR",
@@ -18,18 +38,27 @@ __all__ = [
     "VIF",
     "VM",
     "Attempt",
+    "Cancellation",
+    "Candidate",
+    "CheckReport",
+    "Choice",
+    "Description",
     "Event",
     "Finding",
     "Host",
+    "HostVerdict",
     "Lease",
     "Model",
     "MoveRequest",
     "Network",
     "Notice",
     "Outcome",
+    "Overview",
     "Owner",
+    "Place",
     "Pool",
     "PoolProfile",
+    "Refusal",
     "Run",
     "RunState",
     "Snapshot",
@@ -38,6 +67,7 @@ __all__ = [
     "StatusReport",
     "TaskView",
     "Tls",
+    "VmCheck",
     "Waits",
     "WhyReport",
     "WitnessView",

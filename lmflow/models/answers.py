@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from lmflow.models.base import Model
+from lmflow.models.checking import Choice
 from lmflow.models.pool import Finding, XapiError
-from lmflow.models.requests import Run
+from lmflow.models.requests import Event, Run
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,7 +31,9 @@ class Outcome(Model):
     """How a run stands when lmflow lets go of it.
 
     ``vm_state`` is a sentence on where the VM is, and by which evidence. ``reason`` says why a run was let go of
-    before its end: unknown, unreachable, detached, deadline, error; else ''.
+    before its end, or not taken up: unknown, unreachable, detached, deadline, error, locked, misconfigured; or, of a
+    run that was only waited for: timeout, interrupted (its owner is gone); else ''. ``cancelled``: it failed because somebody asked for that. ``choice``: why
+    this destination, where none was named.
     """
 
     run: Run
@@ -43,15 +46,48 @@ class Outcome(Model):
     advice: str = ""
     seconds: float = 0.0
     interruptions: int = 0
+    cancelled: bool = False
+    choice: Choice | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Description(Model):
+    """Everything that is recorded of a run. ``condition`` is its state, or interrupted when its owner is gone."""
+
+    run: Run
+    condition: str
+    outcome: Outcome
+    events: tuple[Event, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cancellation(Model):
+    """What came of a request to cancel.
+
+    ``answer``: ``cancelled`` (the VM is verified not to have moved, what was ours is undone), ``too_late`` (the run
+    goes on, or had ended), ``not_now`` (nothing was done, the run goes on), ``waiting`` (no answer within the time
+    given: the request stands). ``outcome`` is how the run stands.
+    """
+
+    answer: str
+    because: str
+    outcome: Outcome
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StatusLine(Model):
-    """One open run: ``condition`` is running, interrupted, suspended, unknown or dirty."""
+    """One run that is open or leaves something to do.
+
+    ``condition`` is running, interrupted, suspended, unknown or dirty.
+
+    ``seconds_since`` counts from when it last wrote anything, ``seconds_old`` from when the pool was asked where the
+    VM is; None when it could not be.
+    """
 
     run: Run
     condition: str
     seconds_since: float
+    seconds_old: float | None = None
     vm_state: str = ""
     advice: str = ""
 

@@ -50,7 +50,10 @@ class VIF(Model):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class VM(Model):
-    """A VM record. ``can_suspend`` is the guest's ``feature-suspend``, None when no guest metrics exist."""
+    """A VM record. ``can_suspend`` is the guest's ``feature-suspend``, None when no guest metrics exist.
+
+    ``vcpus_unrestricted``: its platform lets it have more VCPUs than its host has CPUs.
+    """
 
     uuid: str
     name_label: str
@@ -77,6 +80,13 @@ class VM(Model):
     can_suspend: bool | None = None
     vbds: tuple[VBD, ...] = ()
     vifs: tuple[VIF, ...] = ()
+    vcpus_max: int = 0
+    vcpus_unrestricted: bool = False
+
+    @property
+    def needed_bytes(self) -> int:
+        """Return what XAPI counts for it on a host: the least memory it may be given, and what it takes beside that."""
+        return self.memory_dynamic_min_bytes + self.memory_overhead_bytes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,6 +94,8 @@ class Host(Model):
     """A host record. ``agent_start_time`` is other_config's, as text: it changes when its toolstack restarts.
 
     ``cpu_features`` is what HVM guests see, ``cpu_features_pv`` what PV guests see; one set for both on old releases.
+    ``cpu_count`` 0 and no ``hardware_platform_versions``: the host does not say. ``memory_overhead_bytes`` is the
+    hypervisor's own.
     """
 
     uuid: str
@@ -100,6 +112,9 @@ class Host(Model):
     memory_total_bytes: int = 0
     memory_free_bytes: int = 0
     current_operations: tuple[str, ...] = ()
+    memory_overhead_bytes: int = 0
+    cpu_count: int = 0
+    hardware_platform_versions: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -124,10 +139,15 @@ class PBD(Model):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Network(Model):
-    """A network of the pool."""
+    """A network of the pool. ``wired``: some host has a PIF on it.
+
+    ``assumed_shared``: an administrator says that it reaches every host, PIF or not.
+    """
 
     uuid: str
     name_label: str
+    wired: bool = True
+    assumed_shared: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -156,7 +176,9 @@ class Snapshot(Model):
 
     ``hosts`` holds source, destination and coordinator only; ``srs``, ``pbds``, ``networks``, ``pifs`` only what
     the VM's disks and interfaces touch, on source and destination. ``boot_check`` is what XAPI's
-    ``VM.assert_can_boot_here`` said for the destination, None for yes.
+    ``VM.assert_can_boot_here`` said for the destination, None for yes, or when it was not asked (``boot_asked``
+    false): then rules judge from records what it would have said. ``free_bytes`` is what the destination has left by
+    XAPI's arithmetic on records, None when that was not computed.
     """
 
     observed_at: float
@@ -170,6 +192,8 @@ class Snapshot(Model):
     networks: tuple[Network, ...] = ()
     pifs: tuple[PIF, ...] = ()
     boot_check: XapiError | None = None
+    boot_asked: bool = True
+    free_bytes: int | None = None
 
     def host(self, uuid: str | None) -> Host | None:
         """Return the host of that UUID, or None when the snapshot does not hold it."""

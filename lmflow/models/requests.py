@@ -43,7 +43,7 @@ class Waits(Model):
     restart ten seconds late). ``quiet``: how long nothing may have changed. ``operation``: another operation on the
     VM. ``redo``: how old an attempt without a reply may be to be sent again; XAPI keeps the record of a finished task
     for 65 minutes. ``pool``: an unreachable pool, or a host that does not come back. ``deadline``: one migration.
-    ``outage``: a database that is away.
+    ``outage``: a database that is away. ``cancel``: a task that cannot be cancelled yet.
     """
 
     settle_seconds: float = 20.0
@@ -57,6 +57,7 @@ class Waits(Model):
     heartbeat_seconds: float = 5.0
     outage_seconds: float = 120.0
     redo_seconds: float = 3000.0
+    cancel_seconds: float = 30.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

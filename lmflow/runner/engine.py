@@ -17,13 +17,10 @@ from lmflow.tasks.context import Context
 
 _KEPT = (states.RUNNING, states.SUCCESS, states.FAILURE, states.REVERTING, states.REVERTED, states.REVERT_FAILURE)
 
+# As many as the widest part of a flow, the validations, has steps at a time. Threads are made when they are needed.
+_THREADS = 8
+
 LOG = logging.getLogger(__name__)
-
-
-@functools.cache
-def get_executor() -> concurrent.futures.ThreadPoolExecutor:
-    """Return the one thread pool of this process; TaskFlow's own would cost a second at the end of each run."""
-    return concurrent.futures.ThreadPoolExecutor(max_workers=32, thread_name_prefix="lmflow-task")
 
 
 def run_flow(context: Context, run: Run, which: str) -> str:
@@ -35,11 +32,14 @@ def run_flow(context: Context, run: Run, which: str) -> str:
     detail = context.database.load_flow(run, which)
     if detail.state in (states.SUCCESS, states.REVERTED):
         return str(detail.state)
+    # Each flow has its own: of a common one, steps that wait would keep the threads from the steps of other runs.
+    # It is the library's, because TaskFlow's own would cost a second at the end of each run.
+    executor = concurrent.futures.ThreadPoolExecutor(_THREADS, thread_name_prefix=f"lmflow-{run.uuid[:8]}")
     engine = engines.load_from_detail(
         detail,
         backend=context.database.taskflow_backend(run.uuid, context.fence),
         engine="parallel",
-        executor=get_executor(),
+        executor=executor,
         never_resolve=which == "settle",
     )
     engine.storage.inject({"context": context}, transient=True)
@@ -50,6 +50,8 @@ def run_flow(context: Context, run: Run, which: str) -> str:
         raise UnreachableError(f"the database was lost: {error}") from error
     except Exception as error:  # whatever failed a task: the flow's state says what followed
         LOG.info("flow %s of run %s: %s: %s", which, run.uuid, type(error).__name__, error)
+    finally:
+        executor.shutdown(wait=False)
     return str(engine.storage.get_flow_state())
 
 

@@ -6,15 +6,20 @@ import time
 from collections.abc import Callable
 
 from lmflow.db.database import Database
-from lmflow.db.owner import current_owner, is_dead
 from lmflow.exceptions import LmflowError, LoginError, UnreachableError
 from lmflow.models import Run, RunState, StatusLine, StatusReport, Waits, WhyReport, WitnessView
+from lmflow.runner.conditions import find_condition
 from lmflow.runner.places import describe_place
 from lmflow.tasks.watch import Sight, Watch
 from lmflow.verdict import VerdictKind
 from lmflow.xapi.connection import Connection
 
 CANNOT_SAY = "CANNOT SAY"
+
+_NEXT = {"interrupted": "resume", "suspended": "resume", "unknown": "why", "dirty": "repair"}
+
+# A dirty run has ended, and leaves something to do.
+_OPEN = [state for state in RunState if not state.is_terminal or state is RunState.DIRTY]
 
 _MEANING = {
     VerdictKind.CONCLUDE: "the move is done: verify and post steps remain",
@@ -42,7 +47,7 @@ def make_why(database: Database, connection: Connection, run: Run, *, waits: Wai
     return WhyReport(
         run=run,
         last_written=_say_last(database, run),
-        evidence=_say_evidence(connection, run, sight),
+        evidence=(describe_place(connection, run.request, sight.vm), *describe_sight(run, sight)),
         verdict=kind.value.upper().replace("_", "-"),
         explanation=f"{sight.verdict.because}; {_MEANING[kind]}",
         advice=_advise(database, run, kind),
@@ -79,10 +84,10 @@ def recall_why(database: Database, run: Run) -> WhyReport:
 
 def make_status(database: Database, open_connection: Callable[[str], Connection], *, waits: Waits) -> StatusReport:
     """Say of each open run how it stands, and first whether any of their VMs is down, read from the pools now."""
-    lines, doubts = [], []
+    lines, doubts, began = [], [], time.monotonic()
     connections: dict[str, Connection | LmflowError] = {}
     try:
-        for run in database.runs.list(active_only=True):
+        for run in database.runs.list(states=_OPEN, limit=None):
             line, doubt = _look_at(database, connections, open_connection, run, waits)
             lines.append(line)
             if doubt:
@@ -93,7 +98,10 @@ def make_status(database: Database, open_connection: Callable[[str], Connection]
                 connection.close()
     needing = [line for line in lines if line.condition != "running"]
     head = f"NEEDS ATTENTION {len(needing)}." if needing else "Nothing needs you."
-    truth = "  ".join(doubts) if doubts else "No VM is down." if lines else "No run is open."
+    age = f"seen {time.monotonic() - began:.1f} s ago" if lines else ""
+    truth = f"{'  '.join(doubts)}" if doubts else f"No VM is down ({age})." if lines else "No run is open."
+    if doubts and any(line.seconds_old is not None for line in lines):
+        truth += f"  ({age})"
     return StatusReport(headline=f"{head}  {truth}", lines=tuple(lines))
 
 
@@ -106,7 +114,6 @@ def _look_at(
 ) -> tuple[StatusLine, str]:
     """Return the line of one run and, when its VM may be down, a sentence that says so."""
     condition = find_condition(database, run)
-    advice = "" if condition == "running" else f"lmflow {'why' if condition == 'unknown' else 'resume'} {run.uuid[:8]}"
     profile, name = run.request.pool_profile, run.request.vm_name
     try:
         if profile not in connections:
@@ -114,10 +121,14 @@ def _look_at(
         connection = connections[profile]
         if not isinstance(connection, Connection):
             raise connection
+        looked = time.monotonic()
         sight = Watch(connection, database, run_uuid=run.uuid, request=run.request, waits=waits).look()
-        place, doubt = describe_place(connection, run.request, sight.vm), _say_doubt(name, sight)
+        place = describe_place(connection, run.request, sight.vm)
+        # A run that has ended said where its VM was; what became of that since is not its matter.
+        doubt = "" if run.state.is_terminal else _say_doubt(name, sight)
     except LmflowError as error:
         connections.setdefault(profile, error)
+        looked = None
         place, doubt = (
             f"cannot say: {error.message}",
             f"Cannot say whether {name} is down: {_say_short(error, profile)}.",
@@ -126,8 +137,9 @@ def _look_at(
         run=run,
         condition=condition,
         seconds_since=max(0.0, time.time() - _find_last_moment(database, run)),
+        seconds_old=None if looked is None else time.monotonic() - looked,
         vm_state=place,
-        advice=advice,
+        advice=f"lmflow {_NEXT[condition]} {run.uuid[:8]}" if condition in _NEXT else "",
     )
     return line, doubt
 
@@ -157,16 +169,6 @@ def _say_doubt(name: str, sight: Sight) -> str:
     return f"Cannot say whether {name} is down (XAPI shows it {shown}, which proves nothing yet)."
 
 
-def find_condition(database: Database, run: Run) -> str:
-    """Return running, interrupted, suspended, unknown or dirty; interrupted means that its owner is gone."""
-    if run.state is not RunState.RUNNING:
-        return run.state.value
-    lease = database.leases.get(run.uuid)
-    if lease is None or lease.expires_in_seconds <= 0 or is_dead(lease.owner, current_owner()):
-        return "interrupted"
-    return "running"
-
-
 def _say_last(database: Database, run: Run) -> str:
     attempt = database.attempts.latest(run.uuid)
     busy = [
@@ -180,11 +182,12 @@ def _say_last(database: Database, run: Run) -> str:
     return f"{'; '.join(busy) or run.state.value}{progress}"
 
 
-def _say_evidence(connection: Connection, run: Run, sight: Sight) -> tuple[str, ...]:
+def describe_sight(run: Run, sight: Sight) -> tuple[str, ...]:
+    """Return what one look has shown beyond XAPI's view of the VM, a sentence each."""
     names = {h.uuid: h.name_label for h in sight.hosts}
-    lines = [describe_place(connection, run.request, sight.vm)]
+    lines = []
     if sight.evidence.operations:
-        lines.append(f"XAPI shows on it: {', '.join(sight.evidence.operations)}")
+        lines.append(f"XAPI shows on {run.request.vm_name}: {', '.join(sight.evidence.operations)}")
     lines.append(f"sent: {sight.evidence.sent.value}; {_say_task(sight)}")
     if sight.attempt is not None:
         restarted = ", ".join(names.get(u, u) for u in sight.evidence.restarted)
@@ -212,6 +215,9 @@ def _advise(database: Database, run: Run, kind: VerdictKind) -> str:
     if find_condition(database, run) == "running":
         return f"nothing: it is being watched; lmflow run show {run.uuid[:8]}"
     if kind is VerdictKind.UNKNOWN:
-        hosts = f"{run.request.source_name} and {run.request.destination_name}"
-        return f"on {hosts}: xl list | grep {run.request.vm_uuid[:8]}, then lmflow resume {run.uuid[:8]}"
+        source, destination = run.request.source_name, run.request.destination_name
+        return (
+            f"on {source} and {destination}: list_domains | grep {run.request.vm_uuid[:8]}; then"
+            f" lmflow resolve {run.uuid[:8]} --on {source}, --on {destination} or --nowhere"
+        )
     return f"lmflow resume {run.uuid[:8]}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from lmflow.db.database import Database, Fence, FlowSpec
 from lmflow.db.owner import current_owner, is_dead
@@ -15,11 +17,13 @@ from lmflow.models import Lease, MoveRequest, Notice, Outcome, Run, RunState, Wa
 from lmflow.runner import ending
 from lmflow.runner.engine import run_flow
 from lmflow.runner.heartbeat import Heartbeat
-from lmflow.runner.signals import stop_on_signals
+from lmflow.runner.recall import recall_outcome
+from lmflow.runner.signals import steered_by_signals
 from lmflow.runner.takeover import take_lease
-from lmflow.tasks.context import Context
+from lmflow.tasks.context import Context, ignore_notice
 from lmflow.tasks.pre_migrate import PreMigrate
 from lmflow.tasks.record_intent import RecordIntent
+from lmflow.tasks.steering import Steering
 from lmflow.xapi.connection import Connection
 
 KIND = "migrate"
@@ -27,84 +31,88 @@ KIND = "migrate"
 LOG = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drive:
+    """How a run is driven from here: where it is kept, how long is waited, who is told, whose hand is on it.
+
+    ``cancel_by``: on a first signal the cancel of the run is asked for, in this name; '' lets go of it.
+    """
+
+    database: Database
+    waits: Waits
+    notify: Callable[[Notice], None] = ignore_notice
+    steering: Steering = dataclasses.field(default_factory=Steering)
+    cancel_by: str = ""
+
+
 def start_run(
-    database: Database,
+    drive: Drive,
     connection: Connection,
     request: MoveRequest,
     *,
-    waits: Waits,
-    notify: Callable[[Notice], None],
+    chosen: str = "",
+    notes: Sequence[tuple[str, Mapping[str, Any]]] = (),
 ) -> Outcome:
     """Create the run in one transaction, drive it, and return how it stands when it is let go of.
+
+    ``chosen`` says in a few words why this destination was chosen; ``notes`` are events that are kept with the run.
 
     LockedError when another run holds the VM, RequestExists (of lmflow.db) for a request id that has a run.
     """
     kwargs = {"request": request.to_json(), "version": CURRENT}
     flows = [FlowSpec(name=f.NAME, factory=f.FACTORY, kwargs=kwargs) for f in (move, settle)]
-    run, fence = database.runs.create(
-        request, kind=KIND, owner=current_owner(), lease_seconds=waits.lease_seconds, flows=flows
+    run, fence = drive.database.runs.create(
+        request,
+        kind=KIND,
+        owner=current_owner(),
+        lease_seconds=drive.waits.lease_seconds,
+        flows=flows,
+        notes=notes,
     )
-    context = _make_context(database, connection, run, fence, waits=waits, notify=notify)
-    context.say("run", f"run {run.uuid[:8]}  {request.vm_name}  {request.source_name} -> {request.destination_name}")
-    return _drive(context, run, _go_on)
+    context = _make_context(drive, connection, run, fence)
+    move_said = f"{request.vm_name}  {request.source_name} -> {request.destination_name}"
+    context.say("run", f"run {run.uuid[:8]}  {move_said}" + (f"  ({chosen})" if chosen else ""))
+    return _drive(drive, context, run, go_on)
 
 
-def resume_run(
-    database: Database,
-    open_connection: Callable[[], Connection],
-    run: Run,
-    *,
-    waits: Waits,
-    notify: Callable[[Notice], None],
-) -> Outcome:
+def resume_run(drive: Drive, open_connection: Callable[[], Connection], run: Run) -> Outcome:
     """Take over a run whose owner is gone and bring it to its end. A run that has ended is only reported.
 
     The former owner's session is ended in the pool before anything else: a call that it has not sent yet can then
     never begin. LockedError while its owner lives; ConfigurationError when the profile leads to another pool.
     """
     if run.state.is_terminal:
-        return ending.recall_outcome(run, database.events.list(run.uuid))
-    return _take_up(database, open_connection, run, _go_on, waits=waits, notify=notify)
+        return recall_outcome(run, drive.database.events.list(run.uuid))
+    return take_up(drive, open_connection, run, go_on)
 
 
-def repair_run(
-    database: Database,
-    open_connection: Callable[[], Connection],
-    run: Run,
-    *,
-    waits: Waits,
-    notify: Callable[[Notice], None],
-) -> Outcome:
+def repair_run(drive: Drive, open_connection: Callable[[], Connection], run: Run) -> Outcome:
     """Finish what the reverts of a dirty run could not; any other run is only reported.
 
     The same rules hold as in the revert: the VM is looked for first, and only what is proved to be ours is undone.
     """
     if run.state is not RunState.DIRTY:
-        return ending.recall_outcome(run, database.events.list(run.uuid))
-    return _take_up(database, open_connection, run, _repair, waits=waits, notify=notify)
+        return recall_outcome(run, drive.database.events.list(run.uuid))
+    return take_up(drive, open_connection, run, _repair)
 
 
-def _take_up(
-    database: Database,
-    open_connection: Callable[[], Connection],
-    run: Run,
-    work: Callable[[Context, Run], Outcome],
-    *,
-    waits: Waits,
-    notify: Callable[[Notice], None],
+def take_up(
+    drive: Drive, open_connection: Callable[[], Connection], run: Run, work: Callable[[Context, Run], Outcome]
 ) -> Outcome:
-    fence, previous = take_lease(database, run, waits=waits, notify=notify)
+    """Take the run over from an owner who is gone, end that one's session in the pool, and do the work as its owner."""
+    database = drive.database
+    fence, previous = take_lease(database, run, waits=drive.waits, notify=drive.notify)
     with _released_on_error(database, fence):
         now = database.runs.get(run.uuid)
         if now.state.is_terminal and now.state is not run.state:  # ended by the other owner since we looked
             database.leases.release(fence)
-            return ending.recall_outcome(now, database.events.list(run.uuid))
+            return recall_outcome(now, database.events.list(run.uuid))
         connection = open_connection()
     with connection:
-        context = _make_context(database, connection, run, fence, waits=waits, notify=notify)
+        context = _make_context(drive, connection, run, fence)
         with _released_on_error(database, fence), _reported_loss(run):
             _take_over(context, run, previous)
-        return _drive(context, now, work)
+        return _drive(drive, context, now, work)
 
 
 def _repair(context: Context, run: Run) -> Outcome:
@@ -130,12 +138,13 @@ def _take_over(context: Context, run: Run, previous: Lease | None) -> None:
     context.say("run", f"run {run.uuid[:8]}  {run.request.vm_name}: taken over (owner pid {owner.pid} {word})")
 
 
-def _drive(context: Context, run: Run, work: Callable[[Context, Run], Outcome]) -> Outcome:
+def _drive(drive: Drive, context: Context, run: Run, work: Callable[[Context, Run], Outcome]) -> Outcome:
     heartbeat = Heartbeat(context)
     heartbeat.start()
     try:
-        with _reported_loss(run), stop_on_signals(context.stop):
+        with _reported_loss(run), steered_by_signals(drive.steering, cancel_by=drive.cancel_by):
             try:
+                heartbeat.listen()
                 return work(context, run)
             except FlowSuspended as why:
                 return ending.suspend(context, run, why)
@@ -161,7 +170,7 @@ def _reported_loss(run: Run) -> Iterator[None]:
         ) from error
 
 
-def _go_on(context: Context, run: Run) -> Outcome:
+def go_on(context: Context, run: Run) -> Outcome:
     """From wherever the run stands to its end. The run's own phase decides; TaskFlow's state only within a flow."""
     context.adopt_session()
     if run.state is not RunState.RUNNING:
@@ -182,23 +191,16 @@ def _check_success(which: str, state: str) -> None:
         raise FlowSuspended("error", f"the flow {which} stopped in state {state}")
 
 
-def _make_context(
-    database: Database,
-    connection: Connection,
-    run: Run,
-    fence: Fence,
-    *,
-    waits: Waits,
-    notify: Callable[[Notice], None],
-) -> Context:
+def _make_context(drive: Drive, connection: Connection, run: Run, fence: Fence) -> Context:
     return Context(
         connection=connection,
-        database=database,
+        database=drive.database,
         fence=fence,
         run_uuid=run.uuid,
         request=run.request,
-        waits=waits,
-        notify=notify,
+        waits=drive.waits,
+        notify=drive.notify,
+        steering=drive.steering,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from taskflow import task
 
 from lmflow.exceptions import (
+    CancelledError,
     FlowSuspended,
     LmflowError,
     MigrationFailedError,
@@ -17,6 +18,7 @@ from lmflow.exceptions import (
     UnreachableError,
     XapiFailureError,
 )
+from lmflow.tasks.cancelling import check_cancel
 from lmflow.tasks.context import Context
 
 LOG = logging.getLogger(__name__)
@@ -44,6 +46,8 @@ class BaseTask(task.Task):
         """Do the step and return strict JSON of at most 16 KiB."""
         context.check_hold()
         try:
+            if not self.AFTER_SUBMIT:
+                check_cancel(context)
             return make_strict(self.NAME, _with_patience(context, lambda: self.act(context, **inputs)))
         except RefusedError:
             raise
@@ -83,7 +87,8 @@ class BaseTask(task.Task):
     def _record_failure(self, context: Context, error: MigrationFailedError | XapiFailureError) -> None:
         """Keep the reason in our own words and XAPI's: TaskFlow's failures are for its own eyes."""
         code = {"code": error.xapi_code, "params": list(error.xapi_params)} if error.xapi_code else None
-        context.record("failure", {"task": self.NAME, "text": error.message, "error": code})
+        data = {"task": self.NAME, "text": error.message, "error": code}
+        context.record("failure", data | ({"cancelled": True} if isinstance(error, CancelledError) else {}))
 
     def _suspend_if_sent(self, error: Exception) -> None:
         if self.AFTER_SUBMIT:

@@ -12,6 +12,7 @@ from lmflow.db.database import Database
 from lmflow.db.fence import Fence
 from lmflow.exceptions import FlowSuspended, LeaseLost, UnreachableError
 from lmflow.models import MoveRequest, Notice, Waits
+from lmflow.tasks.steering import Steering
 from lmflow.xapi.connection import Connection
 
 
@@ -20,8 +21,17 @@ def ignore_notice(notice: Notice) -> None:
 
 
 @dataclasses.dataclass(slots=True)
+class Cancelling:
+    """What this owner has seen and done about a wish to cancel."""
+
+    seen_cancellable: bool = False
+    sent_to: str = ""
+    since: float | None = None
+
+
+@dataclasses.dataclass(slots=True)
 class Context:
-    """One owner's hold on one run. ``stop`` and ``lost`` are set by the runner, from other threads."""
+    """One owner's hold on one run. ``steering`` and ``lost`` are set from other threads."""
 
     connection: Connection
     database: Database
@@ -30,7 +40,8 @@ class Context:
     request: MoveRequest
     waits: Waits
     notify: Callable[[Notice], None] = ignore_notice
-    stop: threading.Event = dataclasses.field(default_factory=threading.Event)
+    steering: Steering = dataclasses.field(default_factory=Steering)
+    cancelling: Cancelling = dataclasses.field(default_factory=Cancelling)
     lost: threading.Event = dataclasses.field(default_factory=threading.Event)
     clock: Callable[[], float] = time.monotonic
     started_at: float = dataclasses.field(default_factory=time.monotonic)
@@ -39,7 +50,7 @@ class Context:
         """Raise LeaseLost or FlowSuspended when this owner may, or shall, not go on."""
         if self.lost.is_set():
             raise LeaseLost(f"the lease of run {self.run_uuid} was lost")
-        if self.stop.is_set():
+        if self.steering.stop.is_set():
             raise FlowSuspended("detached", "lmflow was told to stop watching")
 
     def check_deadline(self) -> None:
@@ -49,7 +60,7 @@ class Context:
 
     def pause(self, seconds: float) -> None:
         """Wait, but wake at once when told to stop; then raise as ``check_hold``."""
-        self.stop.wait(seconds)
+        self.steering.stop.wait(seconds)
         self.check_hold()
 
     def pause_for_pool(self, since: float, error: UnreachableError) -> None:

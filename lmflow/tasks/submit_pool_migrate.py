@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from lmflow import checks
 from lmflow.exceptions import (
+    CancelledError,
     FlowSuspended,
     MigrationFailedError,
     NoReplyError,
@@ -17,6 +18,7 @@ from lmflow.exceptions import (
 )
 from lmflow.models import Attempt, Finding, Snapshot, StartedTask, TaskView
 from lmflow.tasks.base import BaseTask
+from lmflow.tasks.cancelling import check_cancel, find_cancel
 from lmflow.tasks.context import Context
 from lmflow.tasks.validate import refuse
 from lmflow.tasks.verdicts import wait_for_verdict
@@ -64,6 +66,7 @@ class SubmitPoolMigrate(BaseTask):
                 return {"sent": sight.attempt is not None}
             if sight.attempt is not None and sight.attempt.state != "ended":
                 context.database.attempts.ended(context.fence, sight.attempt.uuid, "never began")
+            check_cancel(context)
             if self._send(context, _look_before(context)):
                 return {"sent": True}
         raise FlowSuspended("unreachable", f"{MAX_SENDS} submits in a row did not reach the pool")
@@ -144,6 +147,7 @@ def _look_before(context: Context) -> Snapshot:
             raise
         busy = snapshot.vm.current_operations
         if busy and context.clock() - began < context.waits.operation_seconds:
+            check_cancel(context)
             context.say("message", f"{request.vm_name} is busy with {', '.join(busy)}: waiting")
             context.pause(delay)
             delay = min(delay * 2, 20.0)
@@ -186,10 +190,15 @@ def suspend_unknown(context: Context, because: str) -> None:
 def fail_stayed(context: Context, because: str, attempt: Attempt | None, task: TaskView | None) -> None:
     """Record that the VM is verified not to be on the destination, then fail, so that the flow reverts."""
     error = task.error if task is not None else None
+    wish = find_cancel(context) if task is not None and task.status == "cancelled" else None
+    if wish is not None:
+        because = f"{wish.describe()}; {because}"
     data = {"kind": VerdictKind.ROLL_BACK.value, "because": because, "error": error.to_json() if error else None}
     context.record("verdict", data)
     if attempt is not None and attempt.state != "ended":
         context.database.attempts.ended(context.fence, attempt.uuid, "stayed")
+    if wish is not None:
+        raise CancelledError(because)
     raise MigrationFailedError(
         because, xapi_code=error.code if error else "", xapi_params=error.params if error else ()
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from lmflow.exceptions import UnreachableError
+from lmflow.tasks.cancelling import note_task, serve_cancel
 from lmflow.tasks.context import Context
 from lmflow.tasks.watch import Sight, Watch
 from lmflow.verdict import VerdictKind
@@ -29,11 +30,14 @@ def wait_for_verdict(context: Context, *, until_task: bool = False) -> Sight:
             context.adopt_session()
             sight = _keep_found(context, watch.look())
             since = context.clock()
+            note_task(context, sight)
             if _is_final(sight, confirmed) or (until_task and _is_attached(sight)):
                 return sight
             kind = sight.verdict.kind
             said = _tell(context, said, sight.verdict.because)
             confirmed = None if kind in _OPEN else kind
+            if kind is VerdictKind.RE_ATTACH:
+                serve_cancel(context, sight)
             _wait_for_more(context, sight)
         except UnreachableError as error:
             said, confirmed = _tell(context, said, error.message), None

@@ -7,6 +7,7 @@ from typing import Any
 from lmflow.models import VM
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.context import Context
+from lmflow.verdict import DECIDED
 from lmflow.xapi import reads, witness
 
 
@@ -30,8 +31,12 @@ class VerifyOnDestination(BaseTask):
         names = {h.uuid: h.name_label for h in reads.read_hosts(context.connection)}
         shown = _describe_view(vm, names)
         if not _is_there(context):
-            place = f"{request.vm_name} arrived on {request.destination_name}; since then XAPI shows it {shown}"
-            return {"place": place, "repair": ""}
+            attempt = context.database.attempts.latest(context.run_uuid)
+            if attempt is not None and attempt.outcome.startswith(DECIDED):
+                word = "a person decided that it runs there, and XAPI shows it"
+            else:
+                word = "it arrived there, and since then XAPI shows it"
+            return {"place": f"{request.vm_name} -> {request.destination_name}: {word} {shown}", "repair": ""}
         repair = make_repair(context, vm.power_state if vm else "")
         context.record("xapi_view", {"shown": shown, "repair": repair})
         place = f"{request.vm_name} runs on {request.destination_name}; XAPI wrongly shows it {shown}"

@@ -1,10 +1,11 @@
 """From evidence to a verdict: pure, total, and the only place where it is decided what became of a migration."""
 
 from lmflow.verdict.decide import ORDERED_CODES, Verdict, VerdictKind, decide, is_ordered
-from lmflow.verdict.evidence import Evidence, Sent, make_evidence
+from lmflow.verdict.evidence import DECIDED, Evidence, Sent, find_sent, make_evidence
 from lmflow.verdict.settling import Looks, is_overdue, is_settled, look
 
 __all__ = [
+    "DECIDED",
     "ORDERED_CODES",
     "Evidence",
     "Looks",
@@ -12,6 +13,7 @@ __all__ = [
     "Verdict",
     "VerdictKind",
     "decide",
+    "find_sent",
     "is_ordered",
     "is_overdue",
     "is_settled",

@@ -105,10 +105,8 @@ def decide(seen: Evidence) -> Verdict:
     """
     if seen.sent is Sent.NOTHING:
         return _decide_before(seen)
-    if seen.sent is Sent.MOVED:
-        return Verdict(VerdictKind.CONCLUDE, "it was verified on the destination before", "record")
-    if seen.sent is Sent.STAYED:
-        return Verdict(VerdictKind.ROLL_BACK, "it was verified not to be on the destination before", "record")
+    if seen.sent in (Sent.MOVED, Sent.STAYED):
+        return _decide_by_record(seen)
     if seen.task is not None and seen.task.status == "pending":
         return Verdict(VerdictKind.RE_ATTACH, f"the task is still migrating ({seen.task.progress:.0%})", "task")
     if seen.task is not None:
@@ -125,6 +123,13 @@ def _decide_before(seen: Evidence) -> Verdict:
         return Verdict(VerdictKind.REDO, "nothing was sent, and it runs on the source", "xapi")
     place = seen.power_state or "no longer in the pool"
     return Verdict(VerdictKind.ROLL_BACK, f"nothing was sent, and the VM is {place}, not on the source", "xapi")
+
+
+def _decide_by_record(seen: Evidence) -> Verdict:
+    how = "a person decided that it is" if seen.decided else "it was verified to be"
+    if seen.sent is Sent.MOVED:
+        return Verdict(VerdictKind.CONCLUDE, f"{how} on the destination", "record")
+    return Verdict(VerdictKind.ROLL_BACK, f"{how} elsewhere than on the destination", "record")
 
 
 def _decide_by_task(seen: Evidence, task: TaskView) -> Verdict | None:

@@ -8,11 +8,16 @@ import enum
 from lmflow.models import VM, Attempt, Host, Model, TaskView, WitnessView
 
 
+DECIDED = "decided "
+"""How the outcome of an attempt begins that no evidence settled: a person decided ``moved`` or ``stayed``."""
+
+
 class Sent(enum.StrEnum):
     """Whether a ``pool_migrate`` of ours can be at work.
 
     ``nothing``: none was sent, or XAPI refused to read it. ``maybe``: the intent is committed and no reply was
-    read. ``accepted``: XAPI gave us a task. ``moved``/``stayed``: an earlier verdict on it is stored.
+    read. ``accepted``: XAPI gave us a task. ``moved``/``stayed``: an earlier verdict on it is stored, or a person's
+    decision.
     """
 
     NOTHING = "nothing"
@@ -31,7 +36,7 @@ class Evidence(Model):
     hosts, of source, destination and coordinator, whose toolstack restarted since the submit. ``settled`` is
     what ``settling`` says. ``witness`` is None when it was not asked yet. ``traceable`` says
     that a migration, had one taken place since the attempt, would still be seen: by its task's record, or by another
-    domain of the VM.
+    domain of the VM. ``decided`` says that ``moved`` or ``stayed`` was a person's word.
     """
 
     source_uuid: str
@@ -48,6 +53,7 @@ class Evidence(Model):
     witness: tuple[WitnessView, ...] | None = None
     ref_digits: str = ""
     traceable: bool = True
+    decided: bool = False
 
     def runs_on(self, host_uuid: str) -> bool:
         """Tell whether XAPI, and only XAPI, shows the VM Running on that host."""
@@ -79,7 +85,7 @@ def make_evidence(
     return Evidence(
         source_uuid=source_uuid,
         destination_uuid=destination_uuid,
-        sent=_find_sent(attempt),
+        sent=find_sent(attempt),
         power_state=vm.power_state if vm else "",
         resident_on_uuid=vm.resident_on_uuid if vm else None,
         operations=vm.current_operations if vm else (),
@@ -91,6 +97,7 @@ def make_evidence(
         witness=witness,
         ref_digits=attempt.ref_digits if attempt else "",
         traceable=recent and (attempt is None or vm is None or attempt.domid in (-1, vm.domid)),
+        decided=attempt is not None and attempt.outcome.startswith(DECIDED),
     )
 
 
@@ -105,9 +112,11 @@ def find_restarted(attempt: Attempt | None, hosts: tuple[Host, ...]) -> tuple[st
     return tuple(sorted(u for u, start in attempt.starts.items() if now.get(u) != start))
 
 
-def _find_sent(attempt: Attempt | None) -> Sent:
+def find_sent(attempt: Attempt | None) -> Sent:
+    """Return whether that attempt, or none, can be at work."""
     if attempt is None:
         return Sent.NOTHING
     if attempt.state == "ended":
-        return {"moved": Sent.MOVED, "stayed": Sent.STAYED}.get(attempt.outcome, Sent.NOTHING)
+        outcomes = {"moved": Sent.MOVED, "stayed": Sent.STAYED}
+        return outcomes.get(attempt.outcome.removeprefix(DECIDED), Sent.NOTHING)
     return Sent.ACCEPTED if attempt.state == "accepted" else Sent.MAYBE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmflow.exceptions import NoReplyError, XapiFailureError
+from lmflow.exceptions import NoReplyError, SessionNotArmedError, XapiFailureError
 from lmflow.models import TaskView
 from lmflow.xapi import records
 from lmflow.xapi.connection import Connection
@@ -96,6 +96,28 @@ def destroy_task(conn: Connection, task_uuid: str) -> bool:
             return True
         if failure.xapi_code == "SESSION_INVALID":
             return _find_ref(conn, "task", task_uuid) is None
+        raise
+    return True
+
+
+def cancel_task(conn: Connection, task_uuid: str) -> bool:
+    """Ask the pool once to cancel a task; True when it took the request, False when it may not have.
+
+    XAPI takes it silently also where it has no effect: in the last phase of a migration, or after its end. Only the
+    task's end tells. Raises SessionNotArmedError or UnreachableError (not sent), XapiFailureError.
+    """
+    ref = _find_ref(conn, "task", task_uuid)
+    if ref is None:
+        return False
+    if not conn.armed:
+        raise SessionNotArmedError("task.cancel was not sent: this session may not change the pool")
+    try:
+        conn.call_once("task.cancel", ref)
+    except NoReplyError:
+        return False
+    except XapiFailureError as failure:
+        if failure.xapi_code in GONE or failure.xapi_code == "SESSION_INVALID":
+            return False
         raise
     return True
 

@@ -165,7 +165,7 @@ class Connection:
         return reference
 
     def call_once(self, method: str, *args: Any) -> None:
-        """Make one short idempotent call (task.destroy) once, in the present session, armed or not.
+        """Make one short idempotent call (task.destroy, task.cancel) once, in the present session, armed or not.
 
         Raises UnreachableError (not sent), NoReplyError or XapiFailureError.
         """

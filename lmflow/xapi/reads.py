@@ -55,7 +55,7 @@ def read_pool(conn: Connection) -> Pool:
 
 def read_hosts(conn: Connection) -> tuple[Host, ...]:
     """Return the pool's hosts, each with its metrics."""
-    return _read_hosts(conn).hosts
+    return read_members(conn).hosts
 
 
 def read_pbd(conn: Connection, pbd_uuid: str) -> PBD | None:
@@ -71,13 +71,21 @@ def read_pbd(conn: Connection, pbd_uuid: str) -> PBD | None:
     return records.make_pbd(record, uuids)
 
 
+def ask_boot(conn: Connection, vm_uuid: str, host_uuid: str) -> XapiError | None:
+    """Ask XAPI whether the VM could be on that host; None for yes. Not for its present host: see ``read_snapshot``.
+
+    Raises XapiFailureError (UUID_INVALID) when the pool knows no such VM or host.
+    """
+    return _check_boot(conn, conn.read("VM.get_by_uuid", vm_uuid), conn.read("host.get_by_uuid", host_uuid))
+
+
 def read_snapshot(conn: Connection, vm_uuid: str, destination_uuid: str, *, now: float) -> Snapshot:
     """Return what the rules need for one VM and one destination; ``now`` is written down as the time of it.
 
     ``boot_check`` is not asked when the destination is the VM's present host: XAPI would count its memory twice.
     Raises XapiFailureError (UUID_INVALID) when the pool knows no such VM or host.
     """
-    pool = _read_hosts(conn)
+    pool = read_members(conn)
     vm_ref = conn.read("VM.get_by_uuid", vm_uuid)
     record = conn.read("VM.get_record", vm_ref)
     destination_ref = next((ref for ref, uuid in pool.uuids.items() if uuid == destination_uuid), None)
@@ -106,8 +114,8 @@ def read_snapshot(conn: Connection, vm_uuid: str, destination_uuid: str, *, now:
 
 
 @dataclasses.dataclass(frozen=True)
-class _PoolRead:
-    """The pool and its hosts; records and UUIDs by host reference."""
+class Members:
+    """The pool and its hosts; records and UUIDs by host reference. Local to this room."""
 
     pool: Pool
     hosts: tuple[Host, ...]
@@ -129,7 +137,8 @@ class _Cards:
     network_records: dict[str, Any]
 
 
-def _read_hosts(conn: Connection) -> _PoolRead:
+def read_members(conn: Connection) -> Members:
+    """Read the pool, all hosts and their metrics, in three calls."""
     pool_record = next(iter(conn.read("pool.get_all_records").values()))
     host_records = conn.read("host.get_all_records")
     metrics = conn.read("host_metrics.get_all_records")
@@ -138,13 +147,13 @@ def _read_hosts(conn: Connection) -> _PoolRead:
         records.make_host(record, metrics.get(record.get("metrics", "")), is_coordinator=ref == pool_record["master"])
         for ref, record in host_records.items()
     )
-    return _PoolRead(records.make_pool(pool_record, uuids), hosts, host_records, uuids)
+    return Members(records.make_pool(pool_record, uuids), hosts, host_records, uuids)
 
 
 def _read_disks(conn: Connection, vm_record: records.Record) -> _Disks:
-    vbd_records = list(_read_each(conn, "VBD", vm_record.get("VBDs", ())).values())
-    vdi_records = _read_each(conn, "VDI", (vbd["VDI"] for vbd in vbd_records))
-    sr_records = _read_each(conn, "SR", (vdi["SR"] for vdi in vdi_records.values()))
+    vbd_records = list(read_each(conn, "VBD", vm_record.get("VBDs", ())).values())
+    vdi_records = read_each(conn, "VDI", (vbd["VDI"] for vbd in vbd_records))
+    sr_records = read_each(conn, "SR", (vdi["SR"] for vdi in vdi_records.values()))
     uuids = {ref: sr["uuid"] for ref, sr in sr_records.items()}
     vdis: dict[str, VDI] = {ref: records.make_vdi(vdi, uuids) for ref, vdi in vdi_records.items()}
     vbds = tuple(records.make_vbd(vbd, vdis.get(vbd["VDI"])) for vbd in vbd_records)
@@ -152,30 +161,30 @@ def _read_disks(conn: Connection, vm_record: records.Record) -> _Disks:
 
 
 def _read_cards(conn: Connection, vm_record: records.Record) -> _Cards:
-    vif_records = list(_read_each(conn, "VIF", vm_record.get("VIFs", ())).values())
-    network_records = _read_each(conn, "network", (vif["network"] for vif in vif_records))
+    vif_records = list(read_each(conn, "VIF", vm_record.get("VIFs", ())).values())
+    network_records = read_each(conn, "network", (vif["network"] for vif in vif_records))
     uuids = {ref: network["uuid"] for ref, network in network_records.items()}
     vifs = tuple(records.make_vif(vif, uuids) for vif in vif_records)
     return _Cards(vifs, tuple(records.make_network(network) for network in network_records.values()), network_records)
 
 
-def _read_pbds(conn: Connection, pool: _PoolRead, disks: _Disks, host_refs: list[str]) -> tuple[PBD, ...]:
+def _read_pbds(conn: Connection, pool: Members, disks: _Disks, host_refs: list[str]) -> tuple[PBD, ...]:
     """Read the PBDs that join one of these hosts to one of these SRs."""
     on_hosts = {ref for host in host_refs for ref in pool.records[host].get("PBDs", ())}
     uuids = {**pool.uuids, **{ref: sr["uuid"] for ref, sr in disks.sr_records.items()}}
     wanted = (ref for sr in disks.sr_records.values() for ref in sr.get("PBDs", ()) if ref in on_hosts)
-    return tuple(records.make_pbd(record, uuids) for record in _read_each(conn, "PBD", wanted).values())
+    return tuple(records.make_pbd(record, uuids) for record in read_each(conn, "PBD", wanted).values())
 
 
-def _read_pifs(conn: Connection, pool: _PoolRead, cards: _Cards, host_refs: list[str]) -> tuple[PIF, ...]:
+def _read_pifs(conn: Connection, pool: Members, cards: _Cards, host_refs: list[str]) -> tuple[PIF, ...]:
     """Read the PIFs that join one of these hosts to one of these networks."""
     on_hosts = {ref for host in host_refs for ref in pool.records[host].get("PIFs", ())}
     uuids = {**pool.uuids, **{ref: network["uuid"] for ref, network in cards.network_records.items()}}
     wanted = (ref for network in cards.network_records.values() for ref in network.get("PIFs", ()) if ref in on_hosts)
-    return tuple(records.make_pif(record, uuids) for record in _read_each(conn, "PIF", wanted).values())
+    return tuple(records.make_pif(record, uuids) for record in read_each(conn, "PIF", wanted).values())
 
 
-def _read_each(conn: Connection, class_name: str, references: Iterable[str]) -> dict[str, Any]:
+def read_each(conn: Connection, class_name: str, references: Iterable[str]) -> dict[str, Any]:
     """Read the records of these references, each once; null ones, and objects that went away, are left out."""
     wanted = dict.fromkeys(ref for ref in references if not records.is_null(ref))
     found = ((ref, _find_record(conn, class_name, ref)) for ref in wanted)

@@ -66,6 +66,8 @@ def make_vm(
         can_suspend=can_suspend(guest_metrics),
         vbds=vbds,
         vifs=vifs,
+        vcpus_max=_number(record, "VCPUs_max"),
+        vcpus_unrestricted="vcpu-unrestricted" in _map(record, "platform"),
     )
 
 
@@ -104,6 +106,9 @@ def make_host(record: Record, metrics: Record | None, *, is_coordinator: bool) -
         memory_total_bytes=_number(metrics or {}, "memory_total"),
         memory_free_bytes=_number(metrics or {}, "memory_free"),
         current_operations=_operations(record),
+        memory_overhead_bytes=_number(record, "memory_overhead"),
+        cpu_count=len(_texts(record, "host_CPUs")),
+        hardware_platform_versions=_numbers(record, "virtual_hardware_platform_versions"),
     )
 
 
@@ -161,7 +166,12 @@ def make_sr(record: Record) -> SR:
 
 def make_network(record: Record) -> Network:
     """Return the network of a record."""
-    return Network(uuid=_text(record, "uuid"), name_label=_text(record, "name_label"))
+    return Network(
+        uuid=_text(record, "uuid"),
+        name_label=_text(record, "name_label"),
+        wired=bool(_texts(record, "PIFs")),
+        assumed_shared=_map(record, "other_config").get("assume_network_is_shared") == "true",
+    )
 
 
 def make_pbd(record: Record, uuids: Uuids) -> PBD:
@@ -220,6 +230,10 @@ def _flag(record: Record, field: str) -> bool:
 
 def _number(record: Record, field: str) -> int:
     return int(record.get(field) or 0)
+
+
+def _numbers(record: Record, field: str) -> tuple[int, ...]:
+    return tuple(int(item) for item in record.get(field) or ())
 
 
 def _operations(record: Record) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from tests.support.kills import kill_when_progress, wait_until
+from tests.support.kills import kill_when_atom_begins, kill_when_progress, wait_until
 from tests.support.pool import SimulatedPool
 from tests.support.scene import Scene
 from tests.support.worlds import get_item, write_world
@@ -79,6 +79,49 @@ def test_an_owner_elsewhere_is_waited_for_with_a_countdown(
         database.commit()
     assert heir.wait(60) == 0, scene.read_output(heir)
     assert len(pool.effects("v")) == 1
+
+
+def test_after_a_reboot_the_lease_of_the_last_boot_is_waited_for(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"))
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "hold", "at": 0.5})
+    child = scene.popen("migrate", "v", "--to", "B", "--request-id", "r")
+    kill_when_progress(scene, child, 0.2)
+    pool.control("POST", "/release_phases", {})
+    with contextlib.closing(sqlite3.connect(scene.database_file, timeout=30)) as database:
+        database.execute("update lmflow_leases set boot_id = 'before/pid', expires_at = expires_at + 3600")
+        database.commit()
+        heir = scene.popen("resume")
+        wait_until(lambda: "its lease expires in" in scene.read_output(heir)[1], heir, "the countdown")
+        database.execute("update lmflow_leases set expires_at = 0")
+        database.commit()
+    assert heir.wait(60) == 0, scene.read_output(heir)
+    assert pool.runs_on("v") == ["B"]
+    assert len(pool.effects("v")) == 1
+
+
+def test_a_resume_of_all_tells_of_those_that_it_could_not_take_up(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    def rename(world: dict[str, Any]) -> None:
+        world["name"] = "Q"
+        get_item(world, "vms", "v")["name"] = "w"
+
+    pools = [simulator(write_world(tmp_path / "p.json")), simulator(write_world(tmp_path / "q.json", rename), name="q")]
+    for pool, vm in zip(pools, ("v", "w"), strict=True):
+        pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "hold", "at": 0.5})
+        child = scene.popen("--pool", pool.name, "migrate", vm, "--to", "B", "--request-id", vm)
+        assert kill_when_atom_begins(scene, child, "await_pool_migrate")
+        pool.control("POST", "/release_phases", {})
+    scene.write_config(lab={"port": 9})
+    resumed = lmflow("resume")
+    assert resumed.returncode == 6, resumed.stdout + resumed.stderr
+    assert "cannot say where v is" in resumed.stdout
+    assert pools[1].runs_on("w") == ["B"]
+    assert lmflow("resume").returncode == 9
+    scene.write_config()
+    assert lmflow("resume").returncode == 0
 
 
 def test_another_pool_behind_the_same_profile_is_refused(

@@ -158,7 +158,11 @@ def test_runs_are_listed_newest_first(database: Database, create: Create) -> Non
     database.runs.set_state(runs[2][1], RunState.UNKNOWN)
     uuids = [run.uuid for run, _fence in reversed(runs)]
     assert [run.uuid for run in database.runs.list()] == uuids
-    assert [run.uuid for run in database.runs.list(active_only=True)] == [uuids[0], uuids[1], uuids[3]]
+    assert [run.uuid for run in database.runs.list(states=[s for s in RunState if not s.is_terminal])] == [
+        uuids[0],
+        uuids[1],
+        uuids[3],
+    ]
     assert [run.uuid for run in database.runs.list(limit=2)] == uuids[:2]
 
 

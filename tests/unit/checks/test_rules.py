@@ -48,6 +48,10 @@ def answered(code: str, *params: str) -> Snapshot:
     return dataclasses.replace(GOOD, boot_check=XapiError(code, params))
 
 
+def unasked(snapshot: Snapshot, **changes: Any) -> Snapshot:
+    return dataclasses.replace(snapshot, boot_asked=False, **changes)
+
+
 LOCAL_DISK = dataclasses.replace(DISK, vdi=VDI("vdi9", "data", "local"))
 OLD = {"software_version": {"platform_version": "3.2.0"}}
 
@@ -68,6 +72,10 @@ ROWS = [
     ("cpu", "VM_INCOMPATIBLE_WITH_THIS_HOST", with_b(cpu_vendor="AuthenticAMD")),
     ("cpu", "VM_HVM_REQUIRED", answered("VM_HVM_REQUIRED", "v")),
     ("memory", "HOST_NOT_ENOUGH_FREE_MEMORY", answered("HOST_NOT_ENOUGH_FREE_MEMORY", "1073741824", "104857600")),
+    ("memory", "HOST_NOT_ENOUGH_FREE_MEMORY", unasked(with_vm(memory_dynamic_min_bytes=90, memory_overhead_bytes=11), free_bytes=100)),
+    ("cpu", "HOST_NOT_ENOUGH_PCPUS", unasked(dataclasses.replace(with_vm(vcpus_max=9), hosts=(A, dataclasses.replace(B, cpu_count=8))))),
+    ("host", "VM_HOST_INCOMPATIBLE_VIRTUAL_HARDWARE_PLATFORM_VERSION", unasked(with_b(hardware_platform_versions=(1, 2)))),
+    ("network", "VM_REQUIRES_NETWORK", unasked(GOOD, pifs=(), networks=(Network("net", "inside", wired=False),))),
     ("vm", "VM_BAD_POWER_STATE", with_vm(power_state="Halted", allowed_operations=())),
     ("vm", "VM_BAD_POWER_STATE", with_vm(power_state="Suspended", allowed_operations=())),
     ("vm", "VM_IS_TEMPLATE", with_vm(is_a_template=True)),
@@ -91,6 +99,30 @@ def test_exactly_one_finding_in_its_group(group: str, code: str, snapshot: Snaps
     assert [(f.rule.partition(".")[0], f.code) for f in findings] == [(group, code)]
     assert findings == checks.check_group(group, snapshot)
     assert all(f.message and f.remedy for f in findings)
+
+
+@pytest.mark.parametrize("snapshot", [row[2] for row in ROWS if not row[2].boot_asked])
+def test_what_records_suggest_yields_to_the_pools_own_yes(snapshot: Snapshot) -> None:
+    assert checks.check_all(dataclasses.replace(snapshot, boot_asked=True)) == ()
+
+
+def test_records_that_do_not_say_are_no_reason() -> None:
+    enough = {"memory_dynamic_min_bytes": 90, "memory_overhead_bytes": 10}
+    assert checks.check_all(unasked(with_vm(**enough), free_bytes=100)) == ()
+    assert checks.check_all(unasked(with_vm(vcpus_max=9), free_bytes=None)) == ()
+    few = (A, dataclasses.replace(B, cpu_count=8))
+    assert checks.check_all(unasked(with_vm(vcpus_max=9, vcpus_unrestricted=True), hosts=few)) == ()
+    inside = Network("net", "inside", wired=False, assumed_shared=True)
+    assert checks.check_all(unasked(GOOD, pifs=(), networks=(inside,))) == ()
+    idle = (VIF("vif", "0", "net", currently_attached=False),)
+    assert checks.check_all(unasked(with_vm(vifs=idle), pifs=(), networks=(Network("net", "in", wired=False),))) == ()
+
+
+def test_a_stored_snapshot_of_an_older_release_counts_as_asked() -> None:
+    stored = answered("HOST_NOT_ENOUGH_FREE_MEMORY", "2", "1").to_json()
+    for name in ("boot_asked", "free_bytes"):
+        del stored[name]
+    assert [f.rule for f in checks.check_all(Snapshot.from_json(stored))] == ["memory.answer"]
 
 
 def test_a_local_disk_is_named_with_its_storage() -> None:

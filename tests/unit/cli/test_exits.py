@@ -57,6 +57,8 @@ def test_the_code_of_each_error(error: BaseException, code: int) -> None:
         ([Exit.FAILED, Exit.UNKNOWN], Exit.UNKNOWN),
         ([Exit.REFUSED, Exit.DIRTY, Exit.FAILED], Exit.DIRTY),
         ([Exit.SIGINT, Exit.UNKNOWN], Exit.SIGINT),
+        ([Exit.UNREACHABLE, Exit.LOCKED], Exit.UNREACHABLE),
+        ([Exit.USAGE, Exit.REFUSED], Exit.USAGE),
     ],
 )
 def test_several_runs_have_one_code(codes: list[Exit], together: Exit) -> None:

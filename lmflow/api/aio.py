@@ -1,0 +1,242 @@
+"""The same for asyncio: each run is driven by a thread, and a coroutine waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from lmflow import visualize
+from lmflow.api.client import Client, Notify
+from lmflow.models import (
+    Cancellation,
+    CheckReport,
+    Description,
+    Event,
+    Notice,
+    Outcome,
+    PoolProfile,
+    Run,
+    StatusReport,
+    Waits,
+    WhyReport,
+)
+from lmflow.tasks.context import ignore_notice
+from lmflow.tasks.steering import Steering
+
+LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_LOOKING_THREADS = 8
+
+
+class AsyncClient:
+    """``Client`` for asyncio: an async context manager whose methods are those of ``Client``, as coroutines.
+
+    ``at_once`` runs are driven at a time, a thread each; more wait for their turn. Looking has threads of its own.
+    ``notify`` is called in the event loop. No signal handler is installed: a service keeps its own.
+
+    Cancelling a coroutine that drives a run lets go of that run, which stays resumable; CancelledError comes when it
+    has been let go of. Leaving the context does so with all that still go on.
+    """
+
+    def __init__(
+        self,
+        *,
+        database_url: str,
+        profiles: Mapping[str, PoolProfile],
+        password: Callable[[str], str],
+        waits: Waits | None = None,
+        notify: Notify | None = None,
+        at_once: int = 64,
+    ) -> None:
+        self._waits = waits or Waits()
+        self._notify = notify
+        self._open = lambda tell: Client(
+            database_url=database_url, profiles=profiles, password=password, waits=self._waits, notify=tell
+        )
+        self._client: Client | None = None
+        self._driving = ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="lmflow-run")
+        self._looking = ThreadPoolExecutor(max_workers=_LOOKING_THREADS, thread_name_prefix="lmflow-look")
+        self._driven: dict[Future[Any], Steering] = {}
+
+    async def __aenter__(self) -> Self:
+        self._client = await asyncio.wrap_future(self._looking.submit(self._open, self._make_teller()))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of all runs that are driven here, wait until that is done, and let go of the database."""
+        for steering in self._driven.values():
+            steering.detach()
+        await asyncio.to_thread(self._close)
+
+    async def migrate(
+        self,
+        vm: str,
+        destination: str = "",
+        *,
+        pool: str = "",
+        request_id: str = "",
+        reason: str = "",
+        strict: bool = False,
+        steering: Steering | None = None,
+    ) -> Outcome:
+        """Migrate the VM and return how it ended; all as in ``Client.migrate``."""
+        client = self._entered
+        return await self._drive(
+            steering,
+            lambda hand: client.migrate(
+                vm, destination, pool=pool, request_id=request_id, reason=reason, strict=strict, steering=hand
+            ),
+        )
+
+    async def resume(self, run: str = "", *, steering: Steering | None = None) -> tuple[Outcome, ...]:
+        """Bring the run to its end, or every open run whose owner is gone, one after the other."""
+        client = self._entered
+        return await self._drive(steering, lambda hand: client.resume(run, steering=hand))
+
+    async def resolve(self, run: str, *, runs_on: str, reason: str, steering: Steering | None = None) -> Outcome:
+        """Record a person's decision on where the VM of an unknown run is, and end the run by it."""
+        client = self._entered
+        return await self._drive(
+            steering, lambda hand: client.resolve(run, runs_on=runs_on, reason=reason, steering=hand)
+        )
+
+    async def repair(self, run: str, *, steering: Steering | None = None) -> Outcome:
+        """Finish what the reverts of a dirty run could not."""
+        client = self._entered
+        return await self._drive(steering, lambda hand: client.repair(run, steering=hand))
+
+    async def cancel(self, run: str, *, reason: str = "", timeout_seconds: float | None = None) -> Cancellation:
+        """Ask for the run to be cancelled and return what came of it.
+
+        Whoever cancels this coroutine only stops waiting: the request stands, and a run that was taken up for it is
+        still brought to its end.
+        """
+        return await self._look(
+            lambda client: client.cancel(run, reason=reason, timeout_seconds=timeout_seconds), self._driving
+        )
+
+    async def check(
+        self, vms: Sequence[str], destination: str = "", *, pool: str = "", ask_pool: bool = False
+    ) -> CheckReport:
+        """Ask every rule for these VMs and the destination, or all hosts; changes nothing."""
+        return await self._look(lambda client: client.check(vms, destination, pool=pool, ask_pool=ask_pool))
+
+    async def status(self) -> StatusReport:
+        """Say of each open run how it stands; reads the pools now."""
+        return await self._look(lambda client: client.status())
+
+    async def why(self, run: str) -> WhyReport:
+        """Explain a run; changes nothing."""
+        return await self._look(lambda client: client.why(run))
+
+    async def picture(self, run: str) -> visualize.Picture:
+        """Return the picture of a run."""
+        return await self._look(lambda client: client.picture(run))
+
+    async def runs(self, *, active_only: bool = False, limit: int = 100) -> tuple[Run, ...]:
+        """Return the latest runs, newest first."""
+        return await self._look(lambda client: client.runs(active_only=active_only, limit=limit))
+
+    async def run(self, text: str) -> Run:
+        """Return the run of that UUID, unique beginning of one, or request id; UsageError with candidates."""
+        return await self._look(lambda client: client.run(text))
+
+    async def condition(self, run: Run) -> str:
+        """Return the run's state, or ``interrupted`` when it is running and its owner is gone."""
+        return await self._look(lambda client: client.condition(run))
+
+    async def outcome(self, run: str) -> Outcome:
+        """Return the outcome of a run from its records."""
+        return await self._look(lambda client: client.outcome(run))
+
+    async def describe(self, run: str) -> Description:
+        """Return everything that is recorded of a run; asks no pool."""
+        return await self._look(lambda client: client.describe(run))
+
+    async def events(self, run: str, *, after: int = 0) -> tuple[Event, ...]:
+        """Return what happened to the run behind that sequence number, oldest first."""
+        return await self._look(lambda client: client.events(run, after=after))
+
+    async def follow(self, run: str, *, after: int = 0) -> AsyncIterator[Event]:
+        """Yield the run's events, also those to come, until it has ended or nobody drives it any more."""
+        run_uuid, over = (await self.run(run)).uuid, False
+        while not over:
+            over = await self.condition(await self.run(run_uuid)) != "running"
+            for event in await self.events(run_uuid, after=after):
+                after = event.sequence
+                yield event
+            if not over:
+                await asyncio.sleep(self._waits.poll_seconds)
+
+    async def wait(self, run: str, *, timeout_seconds: float | None = None) -> Outcome:
+        """Wait until the run has ended or nobody drives it any more; only reads. As ``Client.wait``."""
+        until = None if timeout_seconds is None else asyncio.get_running_loop().time() + timeout_seconds
+        while True:
+            outcome = await self._look(lambda client: client.wait(run, timeout_seconds=0))
+            left = self._waits.poll_seconds if until is None else until - asyncio.get_running_loop().time()
+            if outcome.reason != "timeout" or left <= 0:
+                return outcome
+            await asyncio.sleep(min(left, self._waits.poll_seconds))
+
+    @property
+    def _entered(self) -> Client:
+        if self._client is None:
+            raise RuntimeError("AsyncClient is an async context manager: use it in `async with`")
+        return self._client
+
+    async def _look(self, ask: Callable[[Client], T], pool: ThreadPoolExecutor | None = None) -> T:
+        return await asyncio.wrap_future((pool or self._looking).submit(ask, self._entered))
+
+    async def _drive(self, steering: Steering | None, work: Callable[[Steering], T]) -> T:
+        """Drive a run in a thread; when this is cancelled, let go of the run and wait until that is done."""
+        hand = steering or Steering()
+        job = self._driving.submit(work, hand)
+        self._driven[job] = hand
+        future = asyncio.wrap_future(job)
+        try:
+            await asyncio.wait((future,))
+        except asyncio.CancelledError:
+            hand.detach()
+            if not job.cancel():  # it has begun
+                await _outlast(future)
+            raise
+        finally:
+            del self._driven[job]
+        return future.result()
+
+    def _make_teller(self) -> Notify:
+        if self._notify is None:
+            return ignore_notice
+        loop, notify = asyncio.get_running_loop(), self._notify
+
+        def tell(notice: Notice) -> None:
+            loop.call_soon_threadsafe(notify, notice)
+
+        return tell
+
+    def _close(self) -> None:
+        self._driving.shutdown(cancel_futures=True)
+        self._looking.shutdown()
+        if self._client is not None:
+            self._client.close()
+
+
+async def _outlast(future: asyncio.Future[T]) -> None:
+    """Wait for its end, also when asked again and again to stop waiting; the pool's calls have time-outs."""
+    while not future.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait((future,))
+    if future.exception() is not None:
+        LOG.info("a run that was let go of ended with %r", future.exception())

@@ -1,0 +1,108 @@
+"""What is recorded of runs: for those who only look, without an engine and without a pool."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from lmflow.db.database import Database
+from lmflow.exceptions import UsageError
+from lmflow.models import Description, Event, Outcome, Run, RunState, Waits
+from lmflow.runner.conditions import find_condition
+from lmflow.runner.recall import recall_outcome
+
+_CANDIDATES = 10
+
+
+class Records:
+    """A database of runs. Context manager; may be used from several threads, and not across a fork."""
+
+    def __init__(self, *, database_url: str, waits: Waits | None = None) -> None:
+        self._waits = waits or Waits()
+        self._database = Database.open(database_url, outage_seconds=self._waits.outage_seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._database.close()
+
+    def runs(self, *, active_only: bool = False, limit: int = 100) -> tuple[Run, ...]:
+        """Return the latest runs, newest first."""
+        states = [state for state in RunState if not state.is_terminal] if active_only else None
+        return self._database.runs.list(states=states, limit=limit)
+
+    def run(self, text: str) -> Run:
+        """Return the run of that UUID, unique beginning of one, or request id; UsageError with candidates."""
+        by_request = self._database.runs.find_by_request_id(text)
+        if by_request is not None:
+            return by_request
+        found = self._database.runs.find_by_prefix(text)
+        if len(found) == 1:
+            return found[0]
+        names = [f"{r.uuid}  {r.request.vm_name}  {r.state}" for r in found or self.runs(limit=_CANDIDATES)]
+        what = f"{len(found)} runs begin with" if found else "no run is called"
+        raise UsageError(f"{what} {text!r}", candidates=names, advice="lmflow run list --all")
+
+    def condition(self, run: Run) -> str:
+        """Return the run's state, or ``interrupted`` when it is running and its owner is gone."""
+        return find_condition(self._database, run)
+
+    def outcome(self, run: str) -> Outcome:
+        """Return the outcome of a run from its records."""
+        found = self.run(run)
+        return recall_outcome(found, self.events(found.uuid))
+
+    def events(self, run: str, *, after: int = 0) -> tuple[Event, ...]:
+        """Return what happened to the run behind that sequence number, oldest first."""
+        return self._database.events.list(self.run(run).uuid, after=after)
+
+    def describe(self, run: str) -> Description:
+        """Return everything that is recorded of a run; asks no pool."""
+        found = self.run(run)
+        events = self.events(found.uuid)
+        return Description(
+            run=found, condition=self.condition(found), outcome=recall_outcome(found, events), events=events
+        )
+
+    def follow(self, run: str, *, after: int = 0) -> Iterator[Event]:
+        """Yield the run's events, also those to come, until it has ended or nobody drives it any more. Blocks.
+
+        Whoever breaks off goes on later behind the ``sequence`` of the last event seen.
+        """
+        run_uuid = self.run(run).uuid
+        while True:
+            over = self.condition(self._database.runs.get(run_uuid)) != "running"
+            for event in self._database.events.list(run_uuid, after=after):
+                after = event.sequence
+                yield event
+            if over:
+                return
+            time.sleep(self._waits.poll_seconds)
+
+    def wait(self, run: str, *, timeout_seconds: float | None = None) -> Outcome:
+        """Wait until the run has ended, or nobody drives it any more, and return how it stands. Blocks.
+
+        It only reads: a run that was interrupted is not taken up (``reason`` is ``interrupted``). After the time-out
+        ``reason`` is ``timeout``; the run goes on.
+        """
+        run_uuid = self.run(run).uuid
+        until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while True:
+            found = self._database.runs.get(run_uuid)
+            condition = self.condition(found)
+            if condition != "running":
+                return self._recall(found, "interrupted" if condition == "interrupted" else "")
+            left = self._waits.poll_seconds if until is None else until - time.monotonic()
+            if left <= 0:
+                return self._recall(found, "timeout")
+            time.sleep(min(left, self._waits.poll_seconds))
+
+    def _recall(self, run: Run, reason: str = "") -> Outcome:
+        return recall_outcome(run, self._database.events.list(run.uuid), reason=reason)

@@ -1,0 +1,60 @@
+"""``lmflow check``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from lmflow.cli.base import Answer, ListCommand
+from lmflow.cli.door import get_place
+from lmflow.cli.exits import Exit
+from lmflow.cli.matrix import CHECK_COLUMNS, make_check_rows, tell_check
+from lmflow.exceptions import UsageError
+from lmflow.models import CheckReport
+
+_DOCUMENTS = ("json", "yaml")
+
+
+class Check(ListCommand):
+    """Say whether VMs may move, and where to: every rule, every host, with reasons and remedies; changes nothing."""
+
+    columns = CHECK_COLUMNS
+    _report: CheckReport | None = None
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the VMs, the destination and whether XAPI is to be asked."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("vms", nargs="+", metavar="VM", help="name, UUID or unique prefix")
+        parser.add_argument("--to", metavar="HOST", help="the destination that is meant; the others are shown too")
+        parser.add_argument(
+            "--ask-pool", action="store_true", help="ask XAPI itself too, for each VM and host that the rules pass"
+        )
+        return parser
+
+    def answer(self, parsed_args: argparse.Namespace) -> Answer:
+        """Read the pool and weigh it; changes nothing."""
+        if parsed_args.to is not None and not parsed_args.to.strip():
+            raise UsageError("the name after --to is empty", advice="leave --to out to see every host")
+        app = self.get_app()
+        place = get_place(app)
+        with place.open_client() as client:
+            report = client.check(
+                parsed_args.vms,
+                parsed_args.to or "",
+                pool=app.options.pool or place.default_pool,
+                ask_pool=parsed_args.ask_pool,
+            )
+        self._report = report
+        code = Exit.DONE if report.all_can_move else Exit.REFUSED
+        return Answer(CHECK_COLUMNS, tuple(make_check_rows(report)), tell_check(report), code)
+
+    def produce_output(
+        self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Iterable[Sequence[Any]]
+    ) -> int:
+        """Print rows; where no columns are chosen, JSON and YAML are the whole report, as its schema describes."""
+        if self._report is None or parsed_args.columns or parsed_args.formatter not in _DOCUMENTS:
+            return super().produce_output(parsed_args, column_names, data)
+        document = self._report.to_json()
+        self.formatter.emit_one(tuple(document), tuple(document.values()), self.app.stdout, parsed_args)
+        return 0

@@ -1,0 +1,67 @@
+"""How a run ended, from its records alone."""
+
+from __future__ import annotations
+
+from lmflow.models import Choice, Event, Finding, Outcome, Run, RunState, XapiError
+
+
+def recall_outcome(run: Run, events: tuple[Event, ...], *, reason: str = "") -> Outcome:
+    """Return the outcome of a run from its records alone; where the VM is, is what was said at its end.
+
+    ``reason``: why it is asked for before the end of the run.
+    """
+    return Outcome(
+        run=run,
+        vm_state=run.summary,
+        reason=reason,
+        findings=find_findings(events),
+        error=_find_error(events),
+        left=find_left(events),
+        advice=_advise(run),
+        seconds=run.updated_at - run.created_at,
+        interruptions=len([e for e in events if e.kind == "taken_over"]),
+        cancelled=run.state in (RunState.FAILED, RunState.DIRTY) and is_cancelled(events),
+        choice=next((Choice.from_json(e.data) for e in events if e.kind == "choice"), None),
+    )
+
+
+def is_cancelled(events: tuple[Event, ...]) -> bool:
+    """Tell whether a step failed because somebody had asked for a cancel."""
+    return any(e.kind == "failure" and bool(e.data.get("cancelled")) for e in events)
+
+
+def find_findings(events: tuple[Event, ...]) -> tuple[Finding, ...]:
+    """Return every reason for a refusal, each once."""
+    found = {
+        (f["rule"], f["code"], f["message"]): Finding.from_json(f)
+        for e in events
+        if e.kind == "refusal"
+        for f in e.data["findings"]
+    }
+    return tuple(found.values())
+
+
+def find_left(events: tuple[Event, ...]) -> tuple[str, ...]:
+    """Return what of ours may be left in the pool since the last repair began, each once."""
+    repairs = [n for n, e in enumerate(events) if e.kind == "repairing"]
+    since = events[repairs[-1] :] if repairs else events
+    return tuple(dict.fromkeys(str(e.data["text"]) for e in since if e.kind == "left"))
+
+
+def _find_error(events: tuple[Event, ...]) -> XapiError | None:
+    errors = [e.data["error"] for e in events if e.kind in ("verdict", "failure") and e.data.get("error")]
+    return XapiError.from_json(errors[-1]) if errors else None
+
+
+def _advise(run: Run) -> str:
+    """Name one command to try; a run that was rolled back is never resumed, a new one is offered."""
+    short, request = run.uuid[:8], run.request
+    if run.state is RunState.FAILED:
+        to = f" --to {request.destination_name}" if request.destination_name else ""
+        return f"lmflow migrate {request.vm_name}{to} (a new run)"
+    of_state = {
+        RunState.DIRTY: f"lmflow repair {short}",
+        RunState.UNKNOWN: f"lmflow why {short}",
+        RunState.SUSPENDED: f"lmflow resume {short}",
+    }
+    return of_state.get(run.state, "")

@@ -1,0 +1,94 @@
+"""A person's decision, where evidence cannot settle it, and only there."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+from lmflow.exceptions import RefusedError, UsageError
+from lmflow.models import Outcome, Run
+from lmflow.runner.reports import describe_sight
+from lmflow.runner.runs import Drive, go_on, take_up
+from lmflow.tasks.context import Context
+from lmflow.tasks.verdicts import make_watch
+from lmflow.tasks.watch import Sight
+from lmflow.verdict import DECIDED, VerdictKind
+from lmflow.xapi.connection import Connection
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decision:
+    """Where a person says that the VM runs; ``host_uuid`` '' means on neither of the two hosts."""
+
+    host_uuid: str
+    by: str
+    reason: str
+
+
+def resolve_run(drive: Drive, open_connection: Callable[[], Connection], run: Run, decision: Decision) -> Outcome:
+    """Take over a run that nobody can judge, record the decision, and bring the run to its end by it.
+
+    It is looked once more: RefusedError, and nothing is recorded, when the evidence settles the question, or when the
+    witness of a host says the opposite of the decision. UsageError for a run that has ended.
+    """
+    if run.state.is_terminal:
+        raise UsageError(
+            f"run {run.uuid[:8]} has ended ({run.state}): there is nothing to decide",
+            advice=f"lmflow run show {run.uuid[:8]}",
+        )
+    return take_up(drive, open_connection, run, functools.partial(_resolve, decision))
+
+
+def _resolve(decision: Decision, context: Context, run: Run) -> Outcome:
+    watch = make_watch(context)
+    sight = watch.look()
+    while sight.verdict.kind in (VerdictKind.WAIT, VerdictKind.ASK):  # ends: a pool that does not settle is overdue
+        context.pause(context.waits.poll_seconds)
+        sight = watch.look()
+    _check_open(run, sight)
+    _check_witnesses(run, sight, decision)
+    _record(context, sight, decision)
+    return go_on(context, run)
+
+
+def _check_open(run: Run, sight: Sight) -> None:
+    """Refuse where no decision is asked for: what can be known must be known."""
+    if sight.verdict.kind is not VerdictKind.UNKNOWN or sight.attempt is None:
+        raise RefusedError(
+            f"run {run.uuid[:8]} needs no decision: {sight.verdict.because}",
+            state_now="; ".join(describe_sight(run, sight)),
+            advice=f"lmflow resume {run.uuid[:8]}",
+        )
+
+
+def _check_witnesses(run: Run, sight: Sight, decision: Decision) -> None:
+    """Refuse a decision that a host itself, asked just now, contradicts."""
+    request = run.request
+    for host_uuid, name in (
+        (request.source_uuid, request.source_name),
+        (request.destination_uuid, request.destination_name),
+    ):
+        view = sight.evidence.testimony(host_uuid)
+        if view is None or (view.power_state == "Running") == (host_uuid == decision.host_uuid):
+            continue
+        says = f"says that {request.vm_name} is {view.power_state}" if view.power_state else "does not know it"
+        raise RefusedError(
+            f"{name} itself {says}, against this decision",
+            state_now="; ".join(describe_sight(run, sight)),
+            advice=f"lmflow why {run.uuid[:8]}",
+        )
+
+
+def _record(context: Context, sight: Sight, decision: Decision) -> None:
+    request, attempt = context.request, sight.attempt
+    names = {request.source_uuid: request.source_name, request.destination_uuid: request.destination_name}
+    moved = decision.host_uuid == request.destination_uuid
+    place = f"runs on {names[decision.host_uuid]}" if decision.host_uuid else "runs on neither host"
+    because = f"{decision.by} decided that {request.vm_name} {place}: {decision.reason}"
+    kind = VerdictKind.CONCLUDE if moved else VerdictKind.ROLL_BACK
+    data = {"kind": kind.value, "because": because, "by": "person", "evidence": sight.evidence.to_json()}
+    context.record("verdict", data)
+    if attempt is not None:
+        context.database.attempts.ended(context.fence, attempt.uuid, DECIDED + ("moved" if moved else "stayed"))
+    context.say("verdict", because)

@@ -1,0 +1,82 @@
+"""Serving a wish to cancel: before the submit by failing, while a task migrates by cancelling it, else by an answer."""
+
+from __future__ import annotations
+
+from lmflow.exceptions import CancelledError
+from lmflow.tasks.context import Context
+from lmflow.tasks.steering import CancelWish
+from lmflow.tasks.watch import Sight
+from lmflow.xapi import async_tasks
+
+CANCELLED, TOO_LATE, NOT_NOW = "cancelled", "too_late", "not_now"
+ANSWER = "cancel_answer"
+SENT = "cancel_sent"
+
+
+def check_cancel(context: Context) -> None:
+    """Raise CancelledError when a cancel is wished for. Only where it is known that nothing was sent."""
+    wish = context.steering.wish
+    if wish is not None:
+        raise CancelledError(f"{wish.describe()} before anything was sent")
+
+
+def serve_cancel(context: Context, sight: Sight) -> None:
+    """Cancel our task in the pool once it can be cancelled, or answer why not.
+
+    What becomes of the migration is judged as ever, from what is seen. Safe to repeat: cancelling a task twice, or one
+    that has ended, has no effect. A task that shows no ``cancel`` is in its last phase only if it showed one before;
+    a new one shows none either for a moment (source: a recorded xapi).
+    """
+    wish, task = context.steering.wish, sight.evidence.task
+    if wish is None:
+        return
+    book, pending = context.cancelling, task is not None and task.status == "pending"
+    if task is not None and pending and book.sent_to == task.uuid:
+        return
+    if task is not None and pending and task.cancellable:
+        _send(context, wish, task.uuid)
+    elif pending and book.seen_cancellable:
+        answer(context, wish, TOO_LATE, "the guest is being moved over: the migration goes on to its end")
+    elif book.since is None:
+        book.since = context.clock()
+    elif context.clock() - book.since > context.waits.cancel_seconds:
+        because = "the pool does not let its task be cancelled now" if pending else "it is under way without a task"
+        answer(context, wish, NOT_NOW, because)
+
+
+def note_task(context: Context, sight: Sight) -> None:
+    """Remember that the task could be cancelled: that it no longer can means something only then."""
+    task = sight.evidence.task
+    if task is not None and task.status == "pending" and task.cancellable:
+        context.cancelling.seen_cancellable = True
+
+
+def find_cancel(context: Context) -> CancelWish | None:
+    """Return the wish for which a cancel was sent to the pool, by this owner or one before it."""
+    sent = context.database.events.list(context.run_uuid, kind=SENT)
+    return CancelWish(by=str(sent[-1].data["by"]), reason=str(sent[-1].data["reason"])) if sent else None
+
+
+def _send(context: Context, wish: CancelWish, task_uuid: str) -> None:
+    context.adopt_session()
+    context.record(SENT, {"task_uuid": task_uuid, "by": wish.by, "reason": wish.reason})
+    if async_tasks.cancel_task(context.connection, task_uuid):
+        context.cancelling.sent_to = task_uuid
+        context.say("message", f"pool_migrate: cancel sent ({wish.describe()})")
+
+
+def answer(context: Context, wish: CancelWish, word: str, because: str) -> None:
+    """Record the answer, for whoever asked; from then on nothing is wished for any more."""
+    data = {"answer": word, "because": because, "number": wish.number, "by": wish.by, "reason": wish.reason}
+    context.record(ANSWER, data)
+    if word != CANCELLED:
+        context.say("message", f"not cancelled: {because}")
+    if context.steering.wish is wish:
+        context.steering.wish = None
+
+
+def answer_if_asked(context: Context, word: str, because: str) -> None:
+    """Answer the wish that stands, if one does."""
+    wish = context.steering.wish
+    if wish is not None:
+        answer(context, wish, word, because)

@@ -1,0 +1,249 @@
+"""Acceptance scenario 54: a cancel before the submit, in the live phase and too late; by request and by signal."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from tests.support.kills import kill, kill_at_hold, kill_when_atom_begins, kill_when_progress, pause, query, wait_until
+from tests.support.pool import SimulatedPool
+from tests.support.scene import COMMAND_SECONDS, Command, Scene
+from tests.support.worlds import get_item, write_world
+
+Start = Callable[..., SimulatedPool]
+Lmflow = Callable[..., CompletedProcess[str]]
+
+
+def unplug_b(world: dict[str, Any]) -> None:
+    get_item(world, "storage", "S")["hosts"]["B"] = "unplugged"
+
+
+def hold_in(pool: SimulatedPool, phase: str) -> None:
+    pool.control("POST", "/phase_faults", {"phase": phase, "kind": "hold"})
+
+
+def begin(scene: Scene, *options: str) -> Command:
+    return scene.popen("migrate", "v", "--to", "B", "--request-id", "r", *options)
+
+
+def wait_for_text(scene: Scene, child: Command, text: str) -> None:
+    assert wait_until(lambda: text in scene.read_output(child)[1], child, text), scene.read_output(child)
+
+
+def wait_for_progress(scene: Scene, child: Command) -> None:
+    asked = "select max(progress) from lmflow_attempts"
+    assert wait_until(lambda: ((query(scene, asked) or [(0,)])[0][0] or 0) > 0.2, child, "progress")
+
+
+def state_of(scene: Scene) -> str:
+    (run,) = scene.runs()
+    return str(run["state"])
+
+
+def test_54_before_the_submit_it_is_rolled_back(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json", unplug_b))
+    pool.control("POST", "/hold", {"call": "PBD.plug", "point": "request_read"})
+    owner = begin(scene)
+    reached = wait_until(lambda: any(h["reached"] for h in pool.control("GET", "/hold")), owner, "the plug")
+    assert reached, scene.read_output(owner)
+    asking = scene.popen("cancel", "r", "--reason", "wrong host", "-f", "json")
+    wait_for_text(scene, owner, "asks for a cancel: wrong host")
+    pool.control("POST", "/release", {})
+    assert asking.wait(COMMAND_SECONDS) == 0, scene.read_output(asking)
+    assert owner.wait(COMMAND_SECONDS) == 4, scene.read_output(owner)
+    told = json.loads(scene.read_output(asking)[0])
+    assert (told["answer"], told["cancelled"], told["state"]) == ("cancelled", True, "failed")
+    assert "wrong host" in told["summary"]
+    assert pool.audit("VM.pool_migrate") == []
+    assert [m for m in pool.changing_calls() if "PBD" in m] == ["Async.PBD.plug", "Async.PBD.unplug"]
+
+
+def test_54_in_the_live_phase_the_task_is_cancelled_and_then_the_truth_is_told(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json", unplug_b))
+    hold_in(pool, "copy")
+    owner = begin(scene)
+    wait_for_progress(scene, owner)
+    asked = lmflow("cancel", "r")
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+    assert asked.stdout.startswith("cancelled: ")
+    assert owner.wait(COMMAND_SECONDS) == 4, scene.read_output(owner)
+    assert "v Running on A" in scene.read_output(owner)[0]
+    assert "cancelled by" in scene.read_output(owner)[0]
+    assert len(pool.audit("task.cancel")) == 1
+    assert pool.runs_on("v") == ["A"]
+    assert state_of(scene) == "failed"
+    assert pool.changing_calls().count("Async.PBD.unplug") == 1
+    again = lmflow("cancel", "r")
+    assert (again.returncode, again.stdout.startswith("cancelled: ")) == (0, True), again.stdout
+    assert len(pool.audit("task.cancel")) == 1
+
+
+def test_54_too_late_says_so_and_the_run_goes_on_to_its_true_end(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"), time_scale=20)
+    pool.control("POST", "/copy_seconds", {"vm": pool.uuid("VM", "v"), "seconds": 20})
+    hold_in(pool, "suspend")
+    owner = begin(scene)
+    wait_for_text(scene, owner, "accepted")
+    wait_until(lambda: _is_uncancellable(pool), owner, "the last phase")
+    asked = lmflow("cancel", "r", "-f", "json")
+    assert asked.returncode == 3, asked.stdout + asked.stderr
+    told = json.loads(asked.stdout)
+    assert (told["answer"], told["state"]) == ("too_late", "running")
+    assert pool.audit("task.cancel") == []
+    pool.control("POST", "/release_phases", {})
+    assert owner.wait(COMMAND_SECONDS) == 0, scene.read_output(owner)
+    assert pool.runs_on("v") == ["B"]
+    ended = lmflow("cancel", "r")
+    assert ended.returncode == 3
+    assert "too late: it had ended: success" in ended.stdout
+
+
+def _is_uncancellable(pool: SimulatedPool) -> bool:
+    tasks = [t for t in pool.records("task").values() if t["name_label"] == "Async.VM.pool_migrate"]
+    return bool(tasks) and "debug_info:cancel_points_seen" in tasks[0]["other_config"]
+
+
+@pytest.mark.parametrize("atom", ["validate_host", "pre_migrate"])
+def test_54_an_interrupted_run_is_taken_up_and_cancelled_before_anything_is_sent(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, atom: str
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json", unplug_b))
+    call = {"validate_host": "host.get_all_records", "pre_migrate": "PBD.plug"}[atom]
+    pool.control("POST", "/hold", {"call": call, "nth": 3 if atom == "validate_host" else 1, "point": "request_read"})
+    owner = begin(scene)
+    if atom == "pre_migrate":
+        kill_at_hold(pool, scene, owner, point="request_read", call=call)
+    else:
+        pool.control("POST", "/release", {})
+        assert kill_when_atom_begins(scene, owner, atom)
+    asked = lmflow("cancel", "r")
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+    assert pool.audit("VM.pool_migrate") == []
+    assert state_of(scene) == "failed"
+    plugs = [m for m in pool.changing_calls() if "PBD" in m]
+    assert plugs == (["Async.PBD.plug", "Async.PBD.unplug"] if atom == "pre_migrate" else [])
+
+
+def test_54_an_interrupted_migration_is_taken_up_and_its_task_cancelled(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"))
+    hold_in(pool, "copy")
+    owner = begin(scene)
+    kill_when_progress(scene, owner, 0.2)
+    asked = lmflow("cancel", "r")
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+    assert pool.runs_on("v") == ["A"]
+    assert len(pool.audit("VM.pool_migrate")) == 1
+    assert state_of(scene) == "failed"
+
+
+def test_a_request_outlives_the_owner_that_heard_it(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"))
+    hold_in(pool, "copy")
+    owner = begin(scene)
+    wait_for_progress(scene, owner)
+    pool.control("POST", "/hold", {"call": "task.cancel", "point": "request_read"})
+    asking = scene.popen("cancel", "r")
+    reached = wait_until(lambda: any(h["reached"] for h in pool.control("GET", "/hold")), owner, "the cancel")
+    assert reached, scene.read_output(owner)
+    kill(asking)
+    kill(owner)
+    pool.control("POST", "/release", {})
+    resumed = lmflow("resume", "r")
+    assert resumed.returncode == 4, resumed.stdout + resumed.stderr
+    assert "cancelled by" in resumed.stdout
+    assert pool.runs_on("v") == ["A"]
+
+
+def test_without_an_answer_in_time_the_request_stands(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    scene.waits = {"lease_seconds": 60.0}
+    pool = simulator(write_world(tmp_path / "p.json"))
+    hold_in(pool, "copy")
+    owner = begin(scene)
+    wait_for_progress(scene, owner)
+    pause(scene, owner)
+    asked = lmflow("cancel", "r", "--timeout", "0.2")
+    owner.send_signal(signal.SIGCONT)
+    assert asked.returncode == 8, asked.stdout + asked.stderr
+    assert "no answer yet" in asked.stdout
+    assert owner.wait(COMMAND_SECONDS) == 4, scene.read_output(owner)
+    assert pool.runs_on("v") == ["A"]
+
+
+@pytest.mark.parametrize("kind", ["close_before", "close_after", "http_500"])
+def test_a_cancel_whose_reply_is_lost_is_asked_for_again(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, kind: str
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"))
+    hold_in(pool, "copy")
+    pool.control("POST", "/faults", {"call": "task.cancel", "nth": 1, "kind": kind})
+    owner = begin(scene)
+    wait_for_progress(scene, owner)
+    asked = lmflow("cancel", "r")
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+    assert owner.wait(COMMAND_SECONDS) == 4, scene.read_output(owner)
+    assert pool.runs_on("v") == ["A"]
+
+
+def test_an_unknown_run_cannot_be_cancelled(simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"), "--refuse-witness")
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "fail"})
+    assert lmflow("migrate", "v", "--to", "B", "--request-id", "r").returncode == 7
+    asked = lmflow("cancel", "r", "-f", "json")
+    assert asked.returncode == 7, asked.stdout + asked.stderr
+    assert json.loads(asked.stdout)["answer"] == "not_now"
+    assert state_of(scene) == "unknown"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_first_signal_cancels_when_that_is_chosen(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, number: signal.Signals
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"))
+    hold_in(pool, "copy")
+    owner = begin(scene, "--on-interrupt", "cancel")
+    wait_for_progress(scene, owner)
+    owner.send_signal(number)
+    assert owner.wait(COMMAND_SECONDS) == 4, scene.read_output(owner)
+    assert f"({number.name})" in scene.read_output(owner)[0]
+    assert pool.runs_on("v") == ["A"]
+    assert state_of(scene) == "failed"
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 5), (signal.SIGHUP, 5)], ids=["INT", "TERM", "HUP"]
+)
+def test_a_first_signal_lets_go_otherwise_and_says_what_goes_on(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"))
+    hold_in(pool, "copy")
+    owner = begin(scene)
+    wait_for_progress(scene, owner)
+    owner.send_signal(number)
+    assert owner.wait(COMMAND_SECONDS) == code, scene.read_output(owner)
+    said = scene.read_output(owner)[1]
+    assert "goes on; nothing is undone" in said
+    assert "lmflow resume" in said
+    assert state_of(scene) == "suspended"
+    pool.control("POST", "/release_phases", {})
+    assert lmflow("resume", "r").returncode == 0
+    assert pool.runs_on("v") == ["B"]
+    assert len(pool.audit("VM.pool_migrate")) == 1
