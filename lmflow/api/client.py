@@ -33,6 +33,7 @@ from lmflow.models import (
 from lmflow.runner import checking, reports, runs
 from lmflow.runner.cancels import cancel_run
 from lmflow.runner.conditions import is_to_be_taken_up
+from lmflow.runner.heartbeat import CANCEL
 from lmflow.runner.resolving import Decision, resolve_run
 from lmflow.runner.runs import Drive
 from lmflow.tasks.context import ignore_notice
@@ -272,17 +273,20 @@ class Client(Records):
 
     def _go_on(self, run: Run, steering: Steering | None) -> Outcome:
         """Return the outcome of a run that exists, wait for its living owner, or take it over."""
+        hand = steering or Steering()
         patience = time.monotonic() + self._waits.lease_seconds
         while True:
             while not run.state.is_terminal and self.condition(run) == "running":
-                if steering is not None and steering.stop.wait(self._waits.poll_seconds):
+                if hand.stop.wait(self._waits.poll_seconds):
                     return self._recall(run, "timeout")
-                if steering is None:
-                    time.sleep(self._waits.poll_seconds)
+                wish, hand.wish = hand.wish, None
+                if wish is not None:  # the owner is another: it has to be asked
+                    asked = {"by": wish.by, "reason": wish.reason}
+                    self._database.control.append(run.uuid, CANCEL, asked)
                 run = self._database.runs.get(run.uuid)
                 patience = time.monotonic() + self._waits.lease_seconds
             try:
-                return self._resume(run, steering)
+                return self._resume(run, hand)
             except LockedError:  # its owner is just letting go of it
                 if time.monotonic() > patience:
                     raise

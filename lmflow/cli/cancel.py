@@ -30,7 +30,8 @@ class Cancel(ShowCommand):
     def answer(self, parsed_args: argparse.Namespace) -> Answer:
         """Ask, and wait for the answer; a run that nobody drives any more is taken up and cancelled here."""
         app = self.get_app()
-        with follow(app.printer, get_place(app)) as following:
+        left = f"run {parsed_args.run} goes on as it was; a request to cancel that was stored stands"
+        with follow(app.printer, get_place(app), left=left) as following:
             found = following.client.cancel(
                 parsed_args.run, reason=parsed_args.reason, timeout_seconds=parsed_args.timeout
             )

@@ -193,10 +193,13 @@ class Following:
 
 
 @contextlib.contextmanager
-def follow(printer: Printer, place: Place, *, on_interrupt: str = "") -> Iterator[Following]:
+def follow(
+    printer: Printer, place: Place, *, on_interrupt: str = "", left: str = "no run had begun, nothing was sent"
+) -> Iterator[Following]:
     """Open a client on the place and show what it tells; ctrl-C is passed on with a word on what goes on.
 
-    ``on_interrupt`` goes before the configured choice of what a first signal does.
+    ``on_interrupt`` goes before the configured choice of what a first signal does; ``left`` says how things stand when
+    a ctrl-C comes while no run is driven from here.
     """
     place = dataclasses.replace(place, on_interrupt=on_interrupt or place.on_interrupt)
     display = _Guarded(_make_display(printer))
@@ -207,7 +210,7 @@ def follow(printer: Printer, place: Place, *, on_interrupt: str = "") -> Iterato
             finally:
                 display.close()
     except KeyboardInterrupt:
-        _explain_interrupt(printer, display.run_uuid)
+        _explain_interrupt(printer, display.run_uuid, left)
         raise
 
 
@@ -230,9 +233,9 @@ def _noted_signals() -> Iterator[int]:
         os.close(reader)
 
 
-def _explain_interrupt(printer: Printer, run_uuid: str) -> None:
+def _explain_interrupt(printer: Printer, run_uuid: str, left: str) -> None:
     if run_uuid:
         printer.insist(f"ctrl-C: run {run_uuid[:8]} is left as it stands.  What the pool has begun goes on.")
         printer.insist(f"  the run is resumable.  try: lmflow resume {run_uuid[:8]}")
     else:
-        printer.insist("ctrl-C: no run had begun, nothing was sent.")
+        printer.insist(f"ctrl-C: {left}.")

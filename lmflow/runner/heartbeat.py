@@ -44,10 +44,13 @@ class Heartbeat(threading.Thread):
             except UnreachableError as error:
                 LOG.warning("the lease of run %s could not be renewed: %s", context.run_uuid, error)
 
-    def listen(self) -> None:
-        """Pass on a request to cancel that nobody has answered yet; one that an owner before us heard counts too."""
+    def listen(self, *, patient: bool = False) -> None:
+        """Pass on a request to cancel that nobody has answered yet; one that an owner before us heard counts too.
+
+        UnreachableError when the database is away, at once unless ``patient``.
+        """
         context = self._context
-        for request in context.database.control.list(context.run_uuid, after=self._heard, patient=False):
+        for request in context.database.control.list(context.run_uuid, after=self._heard, patient=patient):
             self._heard = request.number
             if request.kind == CANCEL and request.number > self._find_answered():
                 by, reason = str(request.data["by"]), str(request.data["reason"])

@@ -98,8 +98,9 @@ def make_status(database: Database, open_connection: Callable[[str], Connection]
                 connection.close()
     needing = [line for line in lines if line.condition != "running"]
     head = f"NEEDS ATTENTION {len(needing)}." if needing else "Nothing needs you."
-    age = f"seen {time.monotonic() - began:.1f} s ago" if lines else ""
-    truth = f"{'  '.join(doubts)}" if doubts else f"No VM is down ({age})." if lines else "No run is open."
+    is_open = any(not line.run.state.is_terminal for line in lines)
+    age = f"seen {time.monotonic() - began:.1f} s ago"
+    truth = "  ".join(doubts) if doubts else f"No VM is down ({age})." if is_open else "No run is open."
     if doubts and any(line.seconds_old is not None for line in lines):
         truth += f"  ({age})"
     return StatusReport(headline=f"{head}  {truth}", lines=tuple(lines))

@@ -144,7 +144,7 @@ def _drive(drive: Drive, context: Context, run: Run, work: Callable[[Context, Ru
     try:
         with _reported_loss(run), steered_by_signals(drive.steering, cancel_by=drive.cancel_by):
             try:
-                heartbeat.listen()
+                heartbeat.listen(patient=True)
                 return work(context, run)
             except FlowSuspended as why:
                 return ending.suspend(context, run, why)
