@@ -34,6 +34,14 @@ def parse_name(text: str) -> str:
     return text
 
 
+def parse_count(text: str) -> int:
+    """Return a whole number, at least 1; an argparse error for anything else."""
+    count = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return count
+
+
 def parse_seconds(text: str) -> float:
     """Return a number of seconds, at least 0; an argparse error for anything else."""
     try:

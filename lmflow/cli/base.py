@@ -9,6 +9,7 @@ import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from cliff.command import Command
 from cliff.display import DisplayCommandBase
 from cliff.lister import Lister
 from cliff.show import ShowOne
@@ -16,7 +17,7 @@ from stevedore import ExtensionManager
 from stevedore.extension import Extension
 
 from lmflow.cli.exits import Exit
-from lmflow.cli.printer import drop_output
+from lmflow.cli.printer import drop_output, escape
 from lmflow.exceptions import UsageError
 
 if TYPE_CHECKING:
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 
 _FORMATTERS = {
     "text": "lmflow.cli.formatters:TextFormatter",
-    "table": "cliff.formatters.table:TableFormatter",
+    "table": "lmflow.cli.formatters:TableFormatter",
     "json": "cliff.formatters.json_format:JSONFormatter",
     "yaml": "cliff.formatters.yaml_format:YAMLFormatter",
-    "value": "cliff.formatters.value:ValueFormatter",
+    "value": "lmflow.cli.formatters:ValueFormatter",
 }
 _NO_ENTRY_POINT = importlib.metadata.EntryPoint("", "", "")
+_EPILOG = "Options for all commands (--config-file, --pool, --database, --debug, -v, -q): lmflow --help"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,18 @@ class Answer:
     exit: Exit = Exit.DONE
 
 
+class Action(Command):
+    """A command that writes its own output, if any."""
+
+    def get_epilog(self) -> str:
+        """Say where the other options are; cliff would read the metadata of every installed distribution."""
+        return _EPILOG
+
+    def get_app(self) -> LmflowApp:
+        """Return the application by its real type."""
+        return cast("LmflowApp", self.app)
+
+
 class _Answering(DisplayCommandBase[Any]):
     """Runs ``answer`` and prints it; the exit code is the answer's."""
 
@@ -52,7 +66,7 @@ class _Answering(DisplayCommandBase[Any]):
 
     def get_epilog(self) -> str:
         """Say where the other options are."""
-        return "Options for all commands (--config-file, --pool, --database, --debug, -v, -q): lmflow --help"
+        return _EPILOG
 
     def _load_formatter_plugins(self) -> Any:
         """Build cliff's collection of formatters from our table, so that ``text`` is no format of other programs."""
@@ -94,7 +108,7 @@ class _Answering(DisplayCommandBase[Any]):
 
     def _print(self, parsed_args: argparse.Namespace, answer: Answer) -> None:
         if parsed_args.formatter == "text" and not parsed_args.columns:
-            self.app.stdout.writelines(line + "\n" for line in answer.lines)
+            self.app.stdout.writelines(escape(line) + "\n" for line in answer.lines)
         else:
             self.produce_output(parsed_args, answer.columns, answer.data)
         self.app.stdout.flush()
@@ -110,5 +124,5 @@ class ShowCommand(_Answering, ShowOne):
 class ListCommand(_Answering, Lister):
     """A command that answers with rows."""
 
-    formatters: ClassVar[Mapping[str, str]] = {**_FORMATTERS, "csv": "cliff.formatters.commaseparated:CSVLister"}
+    formatters: ClassVar[Mapping[str, str]] = {**_FORMATTERS, "csv": "lmflow.cli.formatters:CsvFormatter"}
     formatter_default = "text"

@@ -5,16 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import cast
 
-from cliff.command import Command
-
-from lmflow.cli.main import LmflowApp
+from lmflow.cli.base import Action
 
 SHELLS = ("bash", "fish", "zsh")
 
 
-class Complete(Command):
+class Complete(Action):
     """Print the completion script of a shell.
 
     bash: eval "$(lmflow complete --shell bash)"; zsh: the same, or save it as _lmflow in a directory of $fpath;
@@ -31,7 +28,7 @@ class Complete(Command):
         """Write the script to stdout."""
         from lmflow.cli.completion import render  # noqa: PLC0415 - only this command needs every other command
 
-        self.app.stdout.write(render(cast(LmflowApp, self.app), parsed_args.shell or _find_shell()))
+        self.app.stdout.write(render(self.get_app(), parsed_args.shell or _find_shell()))
         return 0
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import cast
 
-from cliff.command import Command
-
+from lmflow.cli.base import Action
 from lmflow.cli.door import find_place
 from lmflow.cli.main import LmflowApp
 
 
-class DbUpgrade(Command):
+class DbUpgrade(Action):
     """Bring the database to the version that this lmflow writes."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:

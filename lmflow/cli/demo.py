@@ -11,8 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from cliff.command import Command
-
+from lmflow.cli.base import Action
 from lmflow.cli.demo_pool import PROFILE, DemoPool, find_demo, start_demo, stop_demo
 from lmflow.cli.door import Place
 from lmflow.cli.main import LmflowApp
@@ -31,7 +30,7 @@ _WATCH_SECONDS = 60.0
 _LOOK_SECONDS = 0.05
 
 
-class Demo(Command):
+class Demo(Action):
     """Show a migration in a simulated pool: no configuration, no real pool."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lmflow.exceptions import LmflowError
+from lmflow.exceptions import ConfigurationError, LmflowError
 from lmflow.models import PoolProfile, Tls, Waits
 
 PROFILE = "lab"
@@ -151,7 +151,13 @@ def start_demo(directory: Path | None = None, *, time_scale: float = TIME_SCALE)
     A pool that ended by itself goes on from its state; one that cannot (another version wrote it) begins anew.
     """
     directory = directory or get_directory()
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the demo cannot keep its state in {directory}: {error.strerror}",
+            advice="set XDG_STATE_HOME to a directory that can be written to",
+        ) from error
     had_state = (directory / "state.json").exists()
     if not had_state:
         # A pool that begins anew knows nothing of the runs of the last one.

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
 from typing import TextIO
 
-_SECRET = re.compile(r"OpaqueRef:[0-9a-fA-F-]+|session_id=[^\s&\"']+")
+_SECRET = re.compile(r"OpaqueRef:[0-9a-fA-F-]+|session_id=[^\s&\"']+|(?<=://)[^\s/@]*:[^\s/]*(?=@)")
 
 
 def mask(text: str) -> str:
-    """Return the text without references and session parameters (a traceback of a defect may hold one)."""
+    """Return the text without references, session parameters and the user and password of URLs.
+
+    A traceback of a defect may hold one; so may the URL of a database.
+    """
     return _SECRET.sub("<masked>", text)
+
+
+def escape(text: str, keep: str = "\n") -> str:
+    """Return the text with what a terminal would obey or not show as Python writes it: ``\\x1b``, ``\\u202e``."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def ensure_streams() -> None:
@@ -30,6 +41,20 @@ def ensure_streams() -> None:
                 os.close(opened)
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(descriptor, "r" if flags == os.O_RDONLY else "w", closefd=False))
+    # An encoding that lacks a sign costs the sign, not the answer.
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def find_fault(stream: TextIO) -> OSError | None:
+    """Return why what was written to a stream cannot reach its reader; None when it did."""
+    try:
+        stream.flush()
+    except OSError as error:
+        return error
+    except ValueError:  # it was closed: by one who had flushed it
+        return None
+    return None
 
 
 def drop_output() -> None:
@@ -37,7 +62,9 @@ def drop_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):
+        except ValueError:  # a pager has closed it
+            continue
+        except OSError:
             sink = os.open(os.devnull, os.O_WRONLY)
             os.dup2(sink, stream.fileno())
             os.close(sink)
@@ -77,6 +104,7 @@ class Printer:
         """Write what has to be read even with ``--quiet``: errors."""
         if self._stream is None:
             return
+        text = escape(text)
         try:
             self._stream.write(text + "\n")
             self._stream.flush()

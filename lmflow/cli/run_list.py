@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from lmflow.cli.arguments import parse_count
 from lmflow.cli.base import Answer, ListCommand
 from lmflow.cli.door import get_place
 from lmflow.cli.sentences import RUN_COLUMNS, make_run_row, shorten
@@ -20,7 +21,7 @@ class RunList(ListCommand):
         """Add the choice of runs."""
         parser = super().get_parser(prog_name)
         parser.add_argument("--all", action="store_true", help="ended runs too")
-        parser.add_argument("--limit", type=int, default=100, metavar="N", help="the newest N (default 100)")
+        parser.add_argument("--limit", type=parse_count, default=100, metavar="N", help="the newest N (default 100)")
         return parser
 
     def answer(self, parsed_args: argparse.Namespace) -> Answer:

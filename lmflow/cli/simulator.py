@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from cliff.command import Command
-
+from lmflow.cli.base import Action
 from lmflow.simulator.options import add_options
 
 
-class Simulator(Command):
+class Simulator(Action):
     """Serve a simulated pool over the wire of a real one."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -50,9 +50,9 @@ database_opts = [
         "connection",
         secret=True,
         sample_default="sqlite:///<state_dir>/lmflow.db",
-        help="SQLAlchemy URL: sqlite:////absolute/path, postgresql+psycopg2://user@host/name or "
-        "mariadb+pymysql://user@host/name. An SQLite file has to lie on a local disk. Machines that are to resume each "
-        "other's runs need one server. Write a dollar sign as $$.",
+        help="SQLAlchemy URL: sqlite:////absolute/path, postgresql+psycopg://user@host/name (install "
+        "lmflow[postgresql]) or mariadb+pymysql://user@host/name (lmflow[mariadb]). An SQLite file has to lie on a "
+        "local disk. Machines that are to resume each other's runs need one server. Write a dollar sign as $$.",
     ),
 ]
 

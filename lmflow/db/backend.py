@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
+from sqlalchemy.dialects import mysql
 from taskflow import exceptions as tf_exceptions
 from taskflow.persistence import models as tf_models
 from taskflow.persistence.backends import impl_sqlalchemy
 from taskflow.persistence.backends.sqlalchemy import tables as tf_tables
 
-from lmflow.db import records
+from lmflow.db import records, schema
 from lmflow.db.fence import Fence
 from lmflow.db.transactions import Transactor
 from lmflow.exceptions import UnreachableError
@@ -116,8 +117,24 @@ class FencedConnection(impl_sqlalchemy.Connection):
     def _write(self, what: str, work: Callable[[sa.Connection], T]) -> T:
         try:
             return self._transactor.write(work, self._fence)
-        except (sa_exc.SQLAlchemyError, UnreachableError) as error:
+        except (sa_exc.SQLAlchemyError, UnreachableError, TypeError, ValueError) as error:  # the last two: no JSON
             raise tf_exceptions.StorageFailure(f"Failed {what}: {error}", cause=error) from error
+
+
+def create_tables(conn: sa.Connection) -> None:
+    """Create TaskFlow's tables where its own migrations are of no use.
+
+    On SQLite they would do just this, on a connection that would wait for ours. On MariaDB they leave texts that end at
+    64 KiB and, when they are killed half-way, a database that they cannot go on with.
+    """
+    metadata = sa.MetaData()
+    for table in METADATA.sorted_tables:
+        copy = table.to_metadata(metadata)
+        copy.dialect_kwargs.update(schema.MARIADB)
+        for column in copy.columns:
+            if isinstance(column.type, sa.types.TypeDecorator):  # JSON as a text
+                column.type = sa.Text().with_variant(mysql.LONGTEXT(), "mariadb")
+    metadata.create_all(conn)
 
 
 def make_logbook(run_uuid: str, flows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> tf_models.LogBook:

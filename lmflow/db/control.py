@@ -39,9 +39,8 @@ class ControlStore:
         values = {"run_uuid": run_uuid, "kind": kind, "at": Now(), "data": records.to_text(dict(data or {}))}
 
         def work(conn: sa.Connection) -> int:
-            key = conn.execute(sa.insert(schema.control).values(**values)).inserted_primary_key
-            assert key is not None
-            return int(key[0])
+            made = conn.execute(sa.insert(schema.control).values(**values).returning(schema.control.c.id))
+            return int(made.scalar_one())
 
         return self._transactor.write(work)
 

@@ -1,7 +1,8 @@
-"""SQLAlchemy engines that keep what they are told: durable commits, real locks, no silent time-outs."""
+"""SQLAlchemy engines that keep what they are told: durable commits, real locks, no waits without an end."""
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from pathlib import Path
@@ -15,12 +16,25 @@ from lmflow.db import sqlite_file
 from lmflow.exceptions import ConfigurationError
 
 BUSY_SECONDS = 30.0
-_REMEDY = "[database] connection in lmflow.conf wants a SQLAlchemy URL, for example sqlite:////var/lib/lmflow/lmflow.db"
+IDLE_SECONDS = 20.0
+"""A transaction of ours takes milliseconds. One that does nothing for so long belongs to an owner that is paused, or
+whose machine is gone, and holds its lease's row: the server ends it, so that heirs need not wait for TCP to notice."""
+
+_DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql"}
+_REMEDY = (
+    "[database] connection in lmflow.conf wants a SQLAlchemy URL: sqlite:////absolute/path, "
+    "postgresql+psycopg://user@host/name or mariadb+pymysql://user@host/name"
+)
 _CONNECT_SECONDS = 10
 _CONNECT_ARGS: dict[str, dict[str, Any]] = {
     # A partner that vanished without a word would otherwise hold a commit for hours.
     "psycopg2": {"connect_timeout": _CONNECT_SECONDS, "keepalives_idle": 30, "keepalives_interval": 10},
-    "psycopg": {"connect_timeout": _CONNECT_SECONDS, "keepalives_idle": 30, "keepalives_interval": 10},
+    "psycopg": {
+        "connect_timeout": _CONNECT_SECONDS,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "client_encoding": "utf8",
+    },
     "pymysql": {"connect_timeout": _CONNECT_SECONDS, "read_timeout": 60, "write_timeout": 60},
     "mysqldb": {"connect_timeout": _CONNECT_SECONDS},
 }
@@ -38,11 +52,24 @@ def open_engine(url: str, *, mountinfo: Path = sqlite_file.MOUNTINFO) -> sa.Engi
         return _open_sqlite(parsed, mountinfo)
     args = {k: v for k, v in _CONNECT_ARGS.get(parsed.get_driver_name(), {}).items() if k not in parsed.query}
     try:
-        return sa.create_engine(
-            parsed, pool_pre_ping=True, pool_recycle=3600, isolation_level="READ COMMITTED", connect_args=args
+        engine = sa.create_engine(
+            parsed,
+            pool_pre_ping=True,
+            pool_recycle=3600,
+            isolation_level="READ COMMITTED",
+            connect_args=args,
+            json_serializer=_dump_json,
         )
     except (ImportError, sa_exc.ArgumentError) as error:
         raise _unusable(parsed, error) from error
+    sa.event.listen(engine, "connect", {"postgresql": _prepare_postgresql, "mariadb": _prepare_mariadb}[engine.name])
+    return engine
+
+
+def describe(url: URL) -> str:
+    """Return a URL in words for a person, without its password, wherever that stands."""
+    query = {key: "hidden" if "pass" in key or key == "pwd" else value for key, value in url.query.items()}
+    return url.set(query=query).render_as_string(hide_password=True)
 
 
 def _parse(url: str) -> URL:
@@ -51,21 +78,59 @@ def _parse(url: str) -> URL:
     except (sa_exc.ArgumentError, ValueError) as error:
         # The text may hold a password, so that it is not repeated.
         raise ConfigurationError("the database URL cannot be understood", advice=_REMEDY) from error
+    if parsed.get_backend_name() not in _DRIVERS:
+        raise ConfigurationError(
+            f"lmflow does not keep its runs in databases of the kind {parsed.get_backend_name()}", advice=_REMEDY
+        )
     try:
-        name = parsed.get_backend_name()
-        parsed.get_dialect().import_dbapi()
+        dialect = parsed.get_dialect()
+        dialect.import_dbapi()
     except (ImportError, sa_exc.ArgumentError) as error:
         raise _unusable(parsed, error) from error
-    if name not in ("sqlite", "postgresql", "mysql", "mariadb"):
-        raise ConfigurationError(f"lmflow does not know databases of the kind {name}", advice=_REMEDY)
+    if dialect.is_async:
+        raise _unusable(parsed, TypeError("its driver is for programs that await"))
     return parsed
 
 
 def _unusable(parsed: URL, error: Exception) -> ConfigurationError:
+    kind = parsed.get_backend_name()
+    remedy = f"write {_DRIVERS[kind]}:// and install its driver, pip install 'lmflow[{kind}]'"
     return ConfigurationError(
-        f"the database {parsed.render_as_string(hide_password=True)} cannot be used: {error}",
-        advice=f"install the driver {parsed.drivername} names, or correct the URL; {_REMEDY}",
+        f"the database {describe(parsed)} cannot be used: {error}", advice=_REMEDY if kind == "sqlite" else remedy
     )
+
+
+def _dump_json(value: Any) -> str:
+    """Serialize as TaskFlow's columns do on other databases: a failure may carry arguments that are not JSON."""
+    from taskflow.persistence.backends.sqlalchemy import tables  # noqa: PLC0415 - slow to import, no use to readers
+
+    return str(tables.jsonutils.dumps(value))  # type: ignore[attr-defined]
+
+
+def _prepare_postgresql(connection: Any, _record: object) -> None:
+    _set(
+        connection,
+        f"SET lock_timeout = {int(BUSY_SECONDS * 1000)}",
+        f"SET idle_in_transaction_session_timeout = {int(IDLE_SECONDS * 1000)}",
+    )
+
+
+def _prepare_mariadb(connection: Any, _record: object) -> None:
+    _set(
+        connection,
+        # without a strict mode a text that is too long would be cut in silence
+        "SET sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+        f"SET innodb_lock_wait_timeout = {math.ceil(BUSY_SECONDS)}",
+        f"SET idle_transaction_timeout = {math.ceil(IDLE_SECONDS)}",
+    )
+
+
+def _set(connection: Any, *statements: str) -> None:
+    cursor = connection.cursor()
+    for statement in statements:
+        cursor.execute(statement)
+    cursor.close()
+    connection.commit()  # PostgreSQL forgets what was set in a transaction that is rolled back
 
 
 def _open_sqlite(parsed: URL, mountinfo: Path) -> sa.Engine:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
 
+from lmflow.db.engine import describe
 from lmflow.exceptions import ConfigurationError
 
 VERSION_TABLE = "lmflow_alembic_version"
@@ -16,7 +18,10 @@ REVISIONS = ("0001",)
 
 _SCRIPTS = Path(__file__).parent / "alembic"
 _LOCK_NUMBER = 0x6C6D666C6F77  # "lmflow", PostgreSQL's advisory locks are numbers
-_MYSQL_LOCK = sa.select(sa.func.get_lock("lmflow_upgrade", 300))  # seconds
+# MariaDB's are names, of at most 64 characters and common to all databases of a server; we read an answer for 60 s.
+_LOCK_NAME = sa.func.concat("lmflow_", sa.func.sha1(sa.func.database()))
+_MARIADB_LOCK = sa.select(sa.func.get_lock(_LOCK_NAME, 50))
+_MARIADB_UNLOCK = sa.select(sa.func.release_lock(_LOCK_NAME))
 
 
 def find_version(engine: sa.Engine) -> str | None:
@@ -60,7 +65,7 @@ def upgrade(engine: sa.Engine) -> None:
         if found is not None and found not in REVISIONS:
             raise _newer(engine, found)
         try:
-            _upgrade_taskflow(engine, conn)
+            _upgrade_taskflow(conn)
             alembic.command.upgrade(config, "head")
         except alembic.util.CommandError as error:
             raise ConfigurationError(
@@ -73,15 +78,30 @@ def upgrade(engine: sa.Engine) -> None:
 @contextlib.contextmanager
 def _locked(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Yield a connection in a transaction that no other upgrade shares."""
-    with engine.begin() as conn:  # on SQLite this is BEGIN IMMEDIATE, and so the lock itself
-        kind = conn.dialect.name
-        if kind == "postgresql":
-            conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_NUMBER)))
-        elif kind in ("mysql", "mariadb") and not conn.execute(_MYSQL_LOCK).scalar():
+    kind = engine.dialect.name
+    with engine.connect() as conn:
+        if kind == "mariadb" and not conn.execute(_MARIADB_LOCK).scalar():
             raise ConfigurationError("another lmflow is still upgrading the database", advice="lmflow db upgrade")
-        yield conn
-        if kind in ("mysql", "mariadb"):
-            conn.execute(sa.select(sa.func.release_lock("lmflow_upgrade")))
+        conn.commit()
+        try:
+            with conn.begin():  # on SQLite this is BEGIN IMMEDIATE, and so the lock itself
+                if kind == "postgresql":
+                    _check_encoding(engine, conn)
+                    conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_NUMBER)))
+                yield conn
+        finally:
+            if kind == "mariadb":
+                with contextlib.suppress(sa_exc.DBAPIError):  # a connection that broke has let go of it
+                    conn.execute(_MARIADB_UNLOCK)
+
+
+def _check_encoding(engine: sa.Engine, conn: sa.Connection) -> None:
+    encoding = conn.execute(sa.text("SHOW server_encoding")).scalar()
+    if encoding != "UTF8":  # a cluster made without a locale has SQL_ASCII, which counts bytes and hands out bytes
+        raise ConfigurationError(
+            f"the database {_name(engine)} has the encoding {encoding}, and names of VMs need UTF8",
+            advice="create it anew: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0",
+        )
 
 
 def _find_version_under_lock(conn: sa.Connection) -> str | None:
@@ -90,18 +110,15 @@ def _find_version_under_lock(conn: sa.Connection) -> str | None:
     return conn.execute(sa.select(sa.table(VERSION_TABLE, sa.column("version_num")).c.version_num)).scalar()
 
 
-def _upgrade_taskflow(engine: sa.Engine, conn: sa.Connection) -> None:
-    from taskflow.persistence.backends import impl_sqlalchemy  # noqa: PLC0415 - as above
+def _upgrade_taskflow(conn: sa.Connection) -> None:
+    from taskflow.persistence.backends.sqlalchemy import migration  # type: ignore[attr-defined]  # noqa: PLC0415
 
     from lmflow.db import backend  # noqa: PLC0415
 
-    if conn.dialect.name == "sqlite":
-        # TaskFlow would do just this, but on a connection of its own, which would wait for our lock.
-        backend.METADATA.create_all(conn)
-        return
-    stock = impl_sqlalchemy.SQLAlchemyBackend({"connection": ""}, engine=engine)
-    with contextlib.closing(stock.get_connection()) as connection:
-        connection.upgrade()
+    if conn.dialect.name == "postgresql":
+        migration.db_sync(conn)
+    else:
+        backend.create_tables(conn)
 
 
 def _ensure_indexes(conn: sa.Connection) -> None:
@@ -122,4 +139,4 @@ def _newer(engine: sa.Engine, found: str) -> ConfigurationError:
 
 
 def _name(engine: sa.Engine) -> str:
-    return engine.url.render_as_string(hide_password=True)
+    return describe(engine.url)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
@@ -12,20 +14,24 @@ REQUEST_ID_LENGTH = 190
 """Longest request id in characters: four bytes each, it still fits into MariaDB's smallest key limit (767)."""
 
 
-def _key(length: int) -> sa.String:
-    """Return a string that is compared byte by byte everywhere; MariaDB's default would take 'a' for 'A'."""
-    return sa.String(length).with_variant(mysql.VARCHAR(length, collation="utf8mb4_bin"), "mysql", "mariadb")
+MARIADB: dict[str, Any] = {
+    "mariadb_engine": "InnoDB",
+    "mariadb_charset": "utf8mb4",
+    "mariadb_collate": "utf8mb4_nopad_bin",
+}
+"""Whatever a server's or a database's defaults are: transactions, every character there is, comparison byte by byte.
+MariaDB's own defaults would take 'a' for 'A', and a text with and without a space at its end for the same."""
 
 
 def _text() -> sa.Text:
     """Return a text without a practical limit; MariaDB's TEXT ends at 64 KiB."""
-    return sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+    return sa.Text().with_variant(mysql.MEDIUMTEXT(), "mariadb")
 
 
 def _run_uuid(*, primary_key: bool = False, index: bool = False) -> sa.Column[str]:
     return sa.Column(
         "run_uuid",
-        _key(UUID_LENGTH),
+        sa.String(UUID_LENGTH),
         sa.ForeignKey("lmflow_runs.uuid", ondelete="CASCADE"),
         primary_key=primary_key,
         index=index,
@@ -36,27 +42,28 @@ def _run_uuid(*, primary_key: bool = False, index: bool = False) -> sa.Column[st
 runs = sa.Table(
     "lmflow_runs",
     metadata,
-    sa.Column("uuid", _key(UUID_LENGTH), primary_key=True),
-    sa.Column("request_id", _key(REQUEST_ID_LENGTH), nullable=False, unique=True),
+    sa.Column("uuid", sa.String(UUID_LENGTH), primary_key=True),
+    sa.Column("request_id", sa.String(REQUEST_ID_LENGTH), nullable=False, unique=True),
     sa.Column("kind", sa.String(64), nullable=False),
     sa.Column("state", sa.String(32), nullable=False),
     sa.Column("phase", sa.String(64), nullable=False),
-    sa.Column("parent_uuid", _key(UUID_LENGTH), sa.ForeignKey("lmflow_runs.uuid", ondelete="SET NULL")),
+    sa.Column("parent_uuid", sa.String(UUID_LENGTH), sa.ForeignKey("lmflow_runs.uuid", ondelete="SET NULL")),
     sa.Column("priority", sa.Integer, nullable=False, default=0),
     sa.Column("pool_profile", sa.String(255), nullable=False),
-    sa.Column("pool_uuid", _key(UUID_LENGTH), nullable=False),
-    sa.Column("vm_uuid", _key(UUID_LENGTH), nullable=False),
+    sa.Column("pool_uuid", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("vm_uuid", sa.String(UUID_LENGTH), nullable=False),
     # "pool/vm" while the run is active, NULL afterwards: every database lets a unique key hold many NULLs
-    sa.Column("active_key", _key(140), unique=True),
+    sa.Column("active_key", sa.String(140), unique=True),
     sa.Column("request", _text(), nullable=False),
-    sa.Column("logbook_uuid", _key(UUID_LENGTH), nullable=False),
-    sa.Column("move_uuid", _key(UUID_LENGTH), nullable=False),
-    sa.Column("settle_uuid", _key(UUID_LENGTH), nullable=False),
+    sa.Column("logbook_uuid", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("move_uuid", sa.String(UUID_LENGTH), nullable=False),
+    sa.Column("settle_uuid", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("created_at", sa.Double, nullable=False, index=True),
     sa.Column("updated_at", sa.Double, nullable=False),
     sa.Column("summary", _text(), nullable=False),
     sa.Index("ix_lmflow_runs_state", "state", "created_at"),
     sa.Index("ix_lmflow_runs_parent_uuid", "parent_uuid"),
+    **MARIADB,
 )
 
 events = sa.Table(
@@ -68,12 +75,13 @@ events = sa.Table(
     sa.Column("kind", sa.String(64), nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("data", _text(), nullable=False),
+    **MARIADB,
 )
 
 attempts = sa.Table(
     "lmflow_attempts",
     metadata,
-    sa.Column("uuid", _key(UUID_LENGTH), primary_key=True),
+    sa.Column("uuid", sa.String(UUID_LENGTH), primary_key=True),
     _run_uuid(index=True),
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("state", sa.String(32), nullable=False),
@@ -86,6 +94,7 @@ attempts = sa.Table(
     sa.Column("ref_digits", sa.String(32), nullable=False),
     sa.Column("progress", sa.Double, nullable=False),
     sa.Column("outcome", sa.String(255), nullable=False),
+    **MARIADB,
 )
 
 leases = sa.Table(
@@ -101,6 +110,7 @@ leases = sa.Table(
     sa.Column("lease_seconds", sa.Double, nullable=False),
     sa.Column("expires_at", sa.Double, nullable=False),
     sa.Column("beat", sa.BigInteger, nullable=False),
+    **MARIADB,
 )
 
 control = sa.Table(
@@ -111,4 +121,5 @@ control = sa.Table(
     sa.Column("kind", sa.String(64), nullable=False),
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("data", _text(), nullable=False),
+    **MARIADB,
 )

@@ -49,7 +49,9 @@ def run_flow(context: Context, run: Run, which: str) -> str:
     except taskflow_exceptions.StorageFailure as error:
         raise UnreachableError(f"the database was lost: {error}") from error
     except Exception as error:  # whatever failed a task: the flow's state says what followed
-        LOG.info("flow %s of run %s: %s: %s", which, run.uuid, type(error).__name__, error)
+        LOG.info(
+            "flow %s of run %s: %s: %s", which, run.uuid, type(error).__name__, error, extra={"run_uuid": run.uuid}
+        )
     finally:
         executor.shutdown(wait=False)
     return str(engine.storage.get_flow_state())

@@ -42,7 +42,12 @@ class Heartbeat(threading.Thread):
                 context.lost.set()
                 return
             except UnreachableError as error:
-                LOG.warning("the lease of run %s could not be renewed: %s", context.run_uuid, error)
+                LOG.warning(
+                    "the lease of run %s could not be renewed: %s",
+                    context.run_uuid,
+                    error,
+                    extra={"run_uuid": context.run_uuid},
+                )
 
     def listen(self, *, patient: bool = False) -> None:
         """Pass on a request to cancel that nobody has answered yet; one that an owner before us heard counts too.

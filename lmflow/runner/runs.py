@@ -154,7 +154,12 @@ def _drive(drive: Drive, context: Context, run: Run, work: Callable[[Context, Ru
         try:
             context.database.leases.release(context.fence)
         except UnreachableError as error:
-            LOG.warning("the lease of run %s was not given back, it will expire: %s", run.uuid, error)
+            LOG.warning(
+                "the lease of run %s was not given back, it will expire: %s",
+                run.uuid,
+                error,
+                extra={"run_uuid": run.uuid},
+            )
 
 
 @contextlib.contextmanager

@@ -70,7 +70,8 @@ class BaseTask(task.Task):
         try:
             _with_patience(context, lambda: self.undo(context))
         except Exception as error:  # a revert that raises would stop all the others
-            LOG.warning("revert of %s in run %s: %s", self.NAME, context.run_uuid, error)
+            told = {"run_uuid": context.run_uuid}
+            LOG.warning("revert of %s in run %s: %s", self.NAME, context.run_uuid, error, extra=told)
             text = error.message if isinstance(error, LmflowError) else f"{type(error).__name__}: {error}"
             try:
                 context.record("left", {"task": self.NAME, "text": text})

@@ -19,7 +19,11 @@ def test_ci_runs_exactly_the_line_that_readers_are_given(root: pathlib.Path) -> 
     script = _read(root / ".ci" / "run")
     commands = [line for line in script.splitlines() if line and not line.startswith("#")]
     assert TEST_LINE in _read(root / "README.md").splitlines()
-    assert commands == ["set -euo pipefail", 'cd "$(dirname "$0")/.."', TEST_LINE]
+    assert commands[:2] == ["set -euo pipefail", 'cd "$(dirname "$0")/.."']
+    assert commands[-1] == TEST_LINE
+    packages = re.search(r"^for package in (.+); do$", script, re.M)
+    assert packages is not None
+    assert f"apt-get install -yq --no-install-recommends {packages[1]}" in _read(root / "README.md")
 
 
 def test_ci_is_a_program(root: pathlib.Path) -> None:

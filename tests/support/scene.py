@@ -14,6 +14,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
+
 from lmflow.cli.demo_pool import make_waits
 from lmflow.models import PoolProfile, Tls
 from tests.support import nursery
@@ -22,6 +25,7 @@ from tests.support.pool import SimulatedPool, start_pool
 Command = subprocess.Popen[str] | nursery.Child
 TIME_SCALE = 100.0
 COMMAND_SECONDS = 90.0
+_RUNS = "SELECT uuid, state, request FROM lmflow_runs ORDER BY created_at DESC"
 
 
 @dataclasses.dataclass
@@ -32,6 +36,8 @@ class Scene:
     pools: list[SimulatedPool] = dataclasses.field(default_factory=list)
     children: list[Command] = dataclasses.field(default_factory=list)
     waits: dict[str, float] = dataclasses.field(default_factory=dict)
+    server_url: str = ""
+    """A database on a server; without one it is an SQLite file below the directory."""
 
     @property
     def config_file(self) -> Path:
@@ -43,7 +49,7 @@ class Scene:
 
     @property
     def database_url(self) -> str:
-        return f"sqlite:///{self.database_file}"
+        return self.server_url or f"sqlite:///{self.database_file}"
 
     @property
     def outputs(self) -> Path:
@@ -174,13 +180,22 @@ class Scene:
 
     def runs(self) -> list[dict[str, Any]]:
         """Return all runs, newest first, straight from the database: a judge does not ask the judged."""
+        if self.server_url:
+            return [_make_run(*row) for row in self.read_server(_RUNS)]
         if not self.database_file.exists():
             return []
         with contextlib.closing(sqlite3.connect(self.database_file, timeout=30)) as database:
             if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'lmflow_runs'").fetchall():
                 return []  # killed while the database was made
-            rows = database.execute("SELECT uuid, state, request FROM lmflow_runs ORDER BY created_at DESC").fetchall()
+            rows = database.execute(_RUNS).fetchall()
         return [_make_run(*row) for row in rows]
+
+    def read_server(self, statement: str) -> list[Any]:
+        """Read the database on the server; nothing while its tables are not there yet."""
+        engine = sa.create_engine(self.server_url, poolclass=sa.NullPool)
+        with contextlib.suppress(sa_exc.ProgrammingError), engine.connect() as conn:
+            return list(conn.exec_driver_sql(statement))
+        return []
 
     def close(self) -> None:
         """End what still runs, each by its own pid."""

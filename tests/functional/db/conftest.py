@@ -1,36 +1,25 @@
-"""A database for each test: SQLite always; PostgreSQL too if LMFLOW_TEST_POSTGRESQL names a server (a URL)."""
+"""A database for each test: on SQLite, on PostgreSQL and on MariaDB."""
 
-import os
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from lmflow.db.database import Database, Fence
 from lmflow.db.owner import current_owner
 from lmflow.models import Run
 from tests.functional.db.requests import FLOWS, make_request
+from tests.support.servers import KINDS, Servers
 
-KINDS = ["sqlite", "postgresql"] if os.environ.get("LMFLOW_TEST_POSTGRESQL") else ["sqlite"]
 
-
-@pytest.fixture(params=KINDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(params=["sqlite", *KINDS])
+def url(request: pytest.FixtureRequest, tmp_path: Path, servers: Servers) -> Iterator[str]:
     """The URL of an empty database."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/state/lmflow.db"
         return
-    server = os.environ["LMFLOW_TEST_POSTGRESQL"]
-    schema = f"t{uuid.uuid4().hex}"
-    engine = sa.create_engine(server)
-    with engine.begin() as conn:
-        conn.exec_driver_sql(f"CREATE SCHEMA {schema}")
-    yield f"{server}?options=-csearch_path%3D{schema}"
-    with engine.begin() as conn:
-        conn.exec_driver_sql(f"DROP SCHEMA {schema} CASCADE")
-    engine.dispose()
+    with servers.shared(request.param).fresh_database() as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """The database's shape: created once, checked each time, never guessed."""
 
+import itertools
+import uuid
 from pathlib import Path
 
 import alembic.command
@@ -14,6 +16,7 @@ from lmflow.db import migrations, schema
 from lmflow.db.database import Database
 from lmflow.db.engine import open_engine
 from lmflow.exceptions import ConfigurationError, UnreachableError
+from tests.support.servers import KINDS, Servers
 
 
 def _set_version(url: str, version: str) -> None:
@@ -38,9 +41,7 @@ def test_what_taskflow_selects_by_is_indexed_once(url: str) -> None:
     engine = open_engine(url)
     for table in ("flowdetails", "atomdetails"):
         indexes = sa.inspect(engine).get_indexes(table)
-        assert [i["name"] for i in indexes if i["column_names"] == ["parent_uuid"]] == [
-            f"ix_lmflow_{table}_parent_uuid"
-        ]
+        assert len([i for i in indexes if i["column_names"] == ["parent_uuid"]]) == 1
     engine.dispose()
 
 
@@ -126,6 +127,9 @@ def test_an_upgrade_that_fails_leaves_an_empty_database_empty(tmp_path: Path, mo
         "sqlite+nosuch:///x.db",
         "postgresql+nosuch://host/name",
         "mysql://h:notaport/x",
+        "mysql+pymysql://host/name",
+        "mariadb+nosuch://host/name",
+        "sqlite+aiosqlite:///x.db",
     ],
 )
 def test_a_url_that_names_no_database_is_a_matter_of_configuration(url: str) -> None:
@@ -134,10 +138,99 @@ def test_a_url_that_names_no_database_is_a_matter_of_configuration(url: str) -> 
     assert bad.value.advice
 
 
-def test_a_server_that_is_not_there_is_unreachable() -> None:
+NOWHERE = ["postgresql+psycopg://me:hidden@127.0.0.1:1/name", "mariadb+pymysql://me:hidden@127.0.0.1:1/name"]
+
+
+@pytest.mark.parametrize("url", [*NOWHERE, f"{NOWHERE[0]}?sslpassword=hidden"])
+def test_a_server_that_is_not_there_is_unreachable(url: str) -> None:
     with pytest.raises(UnreachableError) as lost:
-        Database.open("postgresql+psycopg://me:hidden@127.0.0.1:1/name")
-    assert "hidden" not in f"{lost.value}{lost.value.tried}"
+        Database.open(url)
+    told = f"{lost.value}{lost.value.tried}{lost.value.advice}"
+    assert "hidden" not in told.replace("sslpassword=hidden", "")
+    assert "127.0.0.1" in lost.value.message
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_does_not_let_us_in_is_unreachable(kind: str, servers: Servers) -> None:
+    server = servers.shared(kind)
+    with server.fresh_database() as url:
+        name = sa.make_url(url).database or ""
+        for closed in (server.url(name, password="hidden"), server.url(name, user="nobody"), server.url("nowhere")):
+            with pytest.raises(UnreachableError) as lost:
+                Database.open(closed)
+            told = f"{lost.value}{lost.value.tried}{lost.value.advice}"
+            assert "hidden" not in told
+            assert server.secret not in told
+            assert "\n" not in told
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_user_who_may_not_create_tables_is_a_matter_of_configuration(kind: str, servers: Servers) -> None:
+    server = servers.shared(kind)
+    with server.fresh_database() as url:
+        name = sa.make_url(url).database
+        if kind == "postgresql":
+            server.execute(f'ALTER DATABASE "{name}" OWNER TO postgres')
+        else:
+            server.execute(f"REVOKE ALL ON `{name}`.* FROM 'lmflow'@'127.0.0.1'")
+            server.execute(f"GRANT SELECT ON `{name}`.* TO 'lmflow'@'127.0.0.1'")
+        with pytest.raises(ConfigurationError, match="cannot be used") as refused:
+            Database.open(url)
+        assert "create" in refused.value.advice
+        assert "\n" not in refused.value.message
+
+
+def test_a_database_that_cannot_hold_every_name_is_refused(servers: Servers) -> None:
+    server, name = servers.shared("postgresql"), f"t{uuid.uuid4().hex}"
+    server.execute(f"CREATE DATABASE \"{name}\" OWNER lmflow ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    with pytest.raises(ConfigurationError, match="SQL_ASCII") as refused:
+        Database.open(server.url(name))
+    server.drop_database(name)
+    assert "UTF8" in refused.value.advice
+
+
+def test_databases_of_one_mariadb_are_upgraded_independently(servers: Servers) -> None:
+    server = servers.shared("mariadb")
+    with server.fresh_database() as one, server.fresh_database() as other:
+        engine = open_engine(one)
+        with migrations._locked(engine):
+            Database.open(other).close()
+        engine.dispose()
+
+
+class KilledError(BaseException):
+    """The process ends here."""
+
+
+# PostgreSQL rolls all of it back, wherever it is killed; on MariaDB each statement stays, and is a case of its own.
+@pytest.mark.parametrize(("kind", "step"), [("postgresql", 25), ("mariadb", 1)])
+def test_an_upgrade_killed_at_any_statement_is_finished_by_the_next(kind: str, step: int, servers: Servers) -> None:
+    with servers.shared(kind).fresh_database() as url:
+        engine, left = open_engine(url), [0]
+
+        def count(_conn: sa.Connection, _cursor: object, text: str, *_rest: object) -> None:
+            if text.lstrip().startswith(("CREATE", "INSERT", "ALTER")):
+                left[0] -= 1
+                if left[0] == 0:
+                    raise KilledError
+
+        sa.event.listen(engine, "before_cursor_execute", count)
+        killed = 0
+        for number in itertools.count(1, step):
+            left[0] = number
+            try:
+                migrations.upgrade(engine)
+                break
+            except KilledError:
+                killed += 1
+                engine.dispose()
+                assert migrations.find_version(engine) is None
+        engine.dispose()
+        assert killed > 1
+        database = Database.open(url)
+        assert database.runs.list() == ()
+        database.close()
 
 
 def test_a_file_that_only_looks_like_a_database_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from lmflow import exceptions
-from lmflow.cli.errors import explain_error, report_error
+from lmflow.cli.errors import explain_error, make_line, report_error
 from lmflow.cli.printer import Printer, mask
 from lmflow.models import Finding
 
@@ -112,3 +112,51 @@ def test_references_and_sessions_are_masked() -> None:
     told = mask("GET /services/xenops?session_id=OpaqueRef:12ab-34 failed for OpaqueRef:9f")
     assert "12ab" not in told
     assert "9f" not in told
+
+
+def test_what_people_wrote_is_shown_escaped_and_in_one_line(stream: io.StringIO) -> None:
+    wild = "\x1b[31mred\n\u202eevil\udcff שלום"
+    assert report_error(Printer(stream), exceptions.UsageError(f"no VM is called {wild}"), debug=False) == 2
+    assert stream.getvalue() == "lmflow: no VM is called \\x1b[31mred\\n\\u202eevil\\udcff שלום\n"
+
+
+def test_what_is_very_long_is_cut_in_its_middle() -> None:
+    line = make_line(f"no VM is called {'x' * 10_000} in pool lab")
+    assert len(line) < 1100
+    assert line.startswith("no VM is called xxx")
+    assert "[... 9028 characters ...]" in line
+    assert line.endswith("x in pool lab")
+
+
+def test_a_secret_is_masked_before_a_line_is_cut() -> None:
+    secret = "OpaqueRef:" + "ab" * 600
+    assert make_line(secret) == "<masked>"
+
+
+def test_of_many_candidates_the_first_are_shown() -> None:
+    names = [f"a-rather-long-name-of-a-vm-{number:04}" for number in range(500)]
+    told = tell(exceptions.UsageError("ambiguous", candidates=names)).splitlines()
+    assert len(told) == 23
+    assert told[-1] == "    and 480 more"
+
+
+def test_a_defect_is_kept_in_the_configured_directory(stream: io.StringIO, tmp_path: pathlib.Path) -> None:
+    wanted = tmp_path / "configured" / "deep"
+    report_error(Printer(stream), raised(), debug=False, find_state_dir=lambda: wanted)
+    (kept,) = wanted.iterdir()
+    assert str(kept) in stream.getvalue()
+
+
+def test_a_defect_that_cannot_be_kept_says_why(stream: io.StringIO, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").touch()
+    assert report_error(Printer(stream), raised(), debug=False, find_state_dir=lambda: tmp_path / "file" / "x") == 1
+    assert "could not be kept" in stream.getvalue()
+    assert "Not a directory" in stream.getvalue()
+    assert "Traceback" not in stream.getvalue()
+
+
+def test_the_password_of_a_database_is_masked() -> None:
+    assert mask("cannot reach postgresql://ann:sword@fish@db/lmflow?x=a@b") == (
+        "cannot reach postgresql://<masked>@db/lmflow?x=a@b"
+    )
+    assert mask("http://192.0.2.1:80/a?b=c@d") == "http://192.0.2.1:80/a?b=c@d"

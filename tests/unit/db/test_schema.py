@@ -4,13 +4,14 @@ import re
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, oracle, postgresql, sqlite
+from sqlalchemy.dialects import oracle, postgresql, sqlite
+from sqlalchemy.dialects.mysql.mariadb import MariaDBDialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from lmflow.db import schema
 from lmflow.db.clock import Now
 
-DIALECTS = {"postgresql": postgresql.dialect(), "mysql": mysql.dialect(), "sqlite": sqlite.dialect()}
+DIALECTS = {"postgresql": postgresql.dialect(), "mariadb": MariaDBDialect(), "sqlite": sqlite.dialect()}
 KEY_BYTES = 767  # InnoDB's limit in its oldest row format, a character being four bytes
 
 
@@ -45,14 +46,16 @@ def test_keys_fit_into_mariadbs_limit() -> None:
 
 
 def test_mariadb_compares_keys_byte_by_byte_and_keeps_long_texts() -> None:
-    statement = str(CreateTable(schema.runs).compile(dialect=DIALECTS["mysql"]))
-    assert re.search(r"request_id VARCHAR\(190\) COLLATE utf8mb4_bin", statement)
-    assert re.search(r"request MEDIUMTEXT", statement)
+    for table in schema.metadata.sorted_tables:
+        statement = str(CreateTable(table).compile(dialect=DIALECTS["mariadb"]))
+        for option in ("ENGINE=InnoDB", "CHARSET=utf8mb4", "COLLATE utf8mb4_nopad_bin"):
+            assert option in statement
+        assert not re.search(r" TEXT\b", statement)
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("sqlite", "julianday('now')"), ("postgresql", "clock_timestamp()"), ("mysql", "NOW(6)")],
+    [("sqlite", "julianday('now')"), ("postgresql", "clock_timestamp()"), ("mariadb", "UTC_TIMESTAMP(6)")],
 )
 def test_each_database_reads_its_own_clock(name: str, words: str) -> None:
     assert words in str(sa.select(Now() + 30).compile(dialect=DIALECTS[name]))
