@@ -88,6 +88,7 @@ class AsyncClient:
         pool: str = "",
         request_id: str = "",
         reason: str = "",
+        requested_by: str = "",
         strict: bool = False,
         steering: Steering | None = None,
     ) -> Outcome:
@@ -96,7 +97,14 @@ class AsyncClient:
         return await self._drive(
             steering,
             lambda hand: client.migrate(
-                vm, destination, pool=pool, request_id=request_id, reason=reason, strict=strict, steering=hand
+                vm,
+                destination,
+                pool=pool,
+                request_id=request_id,
+                reason=reason,
+                requested_by=requested_by,
+                strict=strict,
+                steering=hand,
             ),
         )
 
@@ -120,11 +128,11 @@ class AsyncClient:
     async def cancel(self, run: str, *, reason: str = "", timeout_seconds: float | None = None) -> Cancellation:
         """Ask for the run to be cancelled and return what came of it.
 
-        Whoever cancels this coroutine only stops waiting: the request stands, and a run that was taken up for it is
-        still brought to its end.
+        Whoever cancels this coroutine stops waiting: the request stands, a run that was taken up for it is let go of.
         """
-        return await self._look(
-            lambda client: client.cancel(run, reason=reason, timeout_seconds=timeout_seconds), self._driving
+        client = self._entered
+        return await self._drive(
+            None, lambda hand: client.cancel(run, reason=reason, timeout_seconds=timeout_seconds, steering=hand)
         )
 
     async def check(
@@ -196,8 +204,8 @@ class AsyncClient:
             raise RuntimeError("AsyncClient is an async context manager: use it in `async with`")
         return self._client
 
-    async def _look(self, ask: Callable[[Client], T], pool: ThreadPoolExecutor | None = None) -> T:
-        return await asyncio.wrap_future((pool or self._looking).submit(ask, self._entered))
+    async def _look(self, ask: Callable[[Client], T]) -> T:
+        return await asyncio.wrap_future(self._looking.submit(ask, self._entered))
 
     async def _drive(self, steering: Steering | None, work: Callable[[Steering], T]) -> T:
         """Drive a run in a thread; when this is cancelled, let go of the run and wait until that is done."""

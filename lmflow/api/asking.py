@@ -29,6 +29,7 @@ class Wanted:
     destination: str = ""
     request_id: str = ""
     reason: str = ""
+    requested_by: str = ""
 
 
 def resolve_vm(connection: Connection, text: str) -> VM:
@@ -69,7 +70,7 @@ def make_request(connection: Connection, wanted: Wanted, vm: VM, destination: tu
         destination_uuid=destination[0],
         destination_name=destination[1],
         reason=wanted.reason,
-        requested_by=find_user(),
+        requested_by=wanted.requested_by or find_user(),
     )
 
 

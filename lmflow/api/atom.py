@@ -8,6 +8,7 @@ from typing import Any
 
 from taskflow import task
 
+from lmflow.api.asking import Wanted, check_same
 from lmflow.api.client import Client
 from lmflow.exceptions import CancelledError, FlowSuspended, LmflowError, MigrationFailedError, RefusedError, UsageError
 from lmflow.models import Outcome, Run, RunState
@@ -82,6 +83,7 @@ class MigrateTask(task.Task):
         try:
             run = self._find_run(lmflow_client)
             if run is not None and not run.state.is_terminal:
+                check_same(run, Wanted(self._asked["vm"], self._asked["destination"]), self._pool)
                 run = _end(lmflow_client, run)
         except Exception as error:  # TaskFlow would mark the graph reverted, and revert nothing below this atom
             raise FlowSuspended("error", f"{self.name}: {_say(error)}") from error
@@ -98,8 +100,8 @@ class MigrateTask(task.Task):
             run = self._find_run(client)
             if run is not None and run.state.is_terminal and not isinstance(error, UsageError):
                 return client.outcome(run.uuid)
-        except LmflowError as lost:
-            raise FlowSuspended("unreachable", f"{self.name}: {_say(error)}; {lost.message}") from error
+        except Exception as lost:  # then nobody here knows whether the VM is on its way
+            raise FlowSuspended("unreachable", f"{self.name}: {_say(error)}; {_say(lost)}") from error
         if run is None or run.state.is_terminal:
             raise error
         raise FlowSuspended("error", f"{self.name}: run {run.uuid} is open: {_say(error)}") from error

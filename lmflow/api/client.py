@@ -86,6 +86,7 @@ class Client(Records):
         pool: str = "",
         request_id: str = "",
         reason: str = "",
+        requested_by: str = "",
         strict: bool = False,
         steering: Steering | None = None,
     ) -> Outcome:
@@ -93,10 +94,11 @@ class Client(Records):
 
         ``vm`` and ``destination`` are names, UUIDs or unique beginnings. Without a destination the host that all rules
         pass and that has the most headroom is chosen. A VM that runs there already is a success without a call, refused
-        with ``strict``. The same ``request_id`` returns the first run's outcome, or goes on with it.
+        with ``strict``. The same ``request_id`` returns the first run's outcome, or goes on with it. ``reason`` and
+        ``requested_by``, else this process's user, are kept with the run.
         UsageError for names, RefusedError, LockedError when another run holds the VM, UnreachableError.
         """
-        wanted = Wanted(vm, destination, request_id, reason)
+        wanted = Wanted(vm, destination, request_id, reason, requested_by)
         first = self._database.runs.find_by_request_id(request_id) if request_id else None
         if first is None:
             try:
@@ -135,7 +137,14 @@ class Client(Records):
         place = f"cannot say where {run.request.vm_name} is: {error.message}"
         return dataclasses.replace(self._recall(run, reason), vm_state=place, advice=error.advice)
 
-    def cancel(self, run: str, *, reason: str = "", timeout_seconds: float | None = None) -> Cancellation:
+    def cancel(
+        self,
+        run: str,
+        *,
+        reason: str = "",
+        timeout_seconds: float | None = None,
+        steering: Steering | None = None,
+    ) -> Cancellation:
         """Ask for the run to be cancelled, wherever it is driven, and return what came of it. Blocks.
 
         Before the submit it is rolled back; while the task can be cancelled it is, and then the truth is found out;
@@ -143,7 +152,7 @@ class Client(Records):
         """
         found = self.run(run)
         return cancel_run(
-            self._drive(None),
+            self._drive(steering),
             lambda: self._open(found.request.pool_profile),
             found,
             by=asking.find_user(),

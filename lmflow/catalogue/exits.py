@@ -49,7 +49,7 @@ ENTRIES: Final = (
         meaning="The answer is no, and nothing was changed by what was asked.",
         cause=(
             "A check found a reason: see the findings, each with a code. Of a cancel: it came too late, or the "
-            "move was done already."
+            "move was done already. Of a resolve: evidence can settle the question, or a host says the opposite."
         ),
         vm_state=("Of a move: nothing began, the VM is as it was. Of a cancel: the migration goes on, or has arrived."),
         remedy="Remove the reasons, then ask again.",
@@ -72,7 +72,9 @@ ENTRIES: Final = (
         family=Family.EXITS,
         title="Interrupted, resumable",
         meaning="lmflow let go of the run, and everything that is known is stored.",
-        cause="See SUSPENDED.",
+        cause=(
+            "SIGTERM, SIGHUP or the deadline: see SUSPENDED. Of a run that is waited for: nobody drives it any more."
+        ),
         vm_state=f"{PROVES_NOTHING} A migration that was sent goes on without us.",
         remedy="Resume the run.",
         command="lmflow resume RUN",
@@ -83,7 +85,7 @@ ENTRIES: Final = (
         family=Family.EXITS,
         title="Partly done",
         meaning="Of several runs some are done and some are not.",
-        cause="A command for several runs, such as resume without a run.",
+        cause="A resume without a run, which takes up all of them.",
         vm_state="Each run's own line says it.",
         remedy="See what is still open.",
         command="lmflow status",
@@ -104,8 +106,8 @@ ENTRIES: Final = (
         code="8",
         family=Family.EXITS,
         title="The wait is over, the run goes on",
-        meaning=("The command stopped waiting; the run has another living owner, or goes on without the command."),
-        cause="A run that another process works on, or the time given to the wait has passed.",
+        meaning="The command stopped waiting; the run goes on without it.",
+        cause="The time given to run wait or cancel with --timeout has passed. A request to cancel stands.",
         vm_state="It may be on its way.",
         remedy="Look at the run.",
         command="lmflow run show RUN",
@@ -116,7 +118,9 @@ ENTRIES: Final = (
         family=Family.EXITS,
         title="Pool or database unreachable",
         meaning="Nobody answered, or the pool would not let us in.",
-        cause="See UNREACHABLE and LOGIN.",
+        cause=(
+            "See UNREACHABLE and LOGIN. status ends with 0 where a pool does not answer, and says so in its first line."
+        ),
         vm_state=("What is true of the VM cannot be said now. A migration that was sent goes on without us."),
         remedy="Make it reachable, then look.",
         command="lmflow status",
@@ -149,7 +153,7 @@ ENTRIES: Final = (
         family=Family.EXITS,
         title="Ended by ctrl-C",
         meaning="Somebody pressed ctrl-C; the message says whether the run goes on or can be resumed.",
-        cause="Ctrl-C, once or twice.",
+        cause="Ctrl-C, once or twice; SIGTERM and SIGHUP end with 5.",
         vm_state=f"{PROVES_NOTHING} A migration that was sent goes on without us.",
         remedy="Look, then resume.",
         command="lmflow status",

@@ -50,110 +50,111 @@ _MIGRATES: Final = {
     Exit.DIRTY: "as 4, but something of ours is left: lmflow repair",
 }
 
-CODES: Final[Mapping[str, Mapping[Exit, str]]] = MappingProxyType(
-    {
-        "cancel": {
-            **_DRIVES,
-            Exit.DONE: "cancelled, or it had been",
-            Exit.USAGE: "a wrong option or configuration; no run is called so",
-            Exit.REFUSED: "too late, or not now: the run goes on; or it had succeeded, or been refused",
-            Exit.FAILED: "too late: the run had failed by itself",
-            Exit.INTERRUPTED: "it took an interrupted run up, and SIGTERM or SIGHUP made it let go; the request stands",
-            Exit.UNKNOWN: "not now: where the VM runs is unknown",
-            Exit.GOES_ON: "no answer within --timeout; the request stands",
-            Exit.DIRTY: "cancelled or failed, and something of ours is left: lmflow repair",
-        },
-        "check": {
-            **_READS,
-            Exit.DONE: "yes, for every VM asked for",
-            Exit.REFUSED: "no, for at least one",
-            Exit.UNREACHABLE: "the pool, or the database, does not answer or let us in",
-        },
-        "complete": {**_READS, Exit.DONE: "printed", Exit.USAGE: "a wrong option, or no script for such a shell"},
-        "config show": {**_READS, Exit.DONE: "shown", Exit.USAGE: "a wrong option, or a wrong configuration"},
-        "db upgrade": {
-            **_READS_RUNS,
-            Exit.DONE: "it is at the version of this lmflow",
-            Exit.INTERNAL: "a defect of lmflow",
-            Exit.USAGE: "a wrong option or configuration; a database that cannot be upgraded",
-        },
-        "demo": {
-            **_MIGRATES,
-            Exit.DONE: "shown; with --crash: killed as promised; with --stop: it does not run any more",
-            Exit.USAGE: "a wrong option, or no place to keep the demo's state",
-            Exit.UNREACHABLE: "the demo pool, or its database, does not answer or let us in",
-            Exit.LOCKED: "another run of the demo has the VM",
-        },
-        "explain": {**_READS, Exit.DONE: "explained", Exit.USAGE: "a wrong option; no code begins so, or several do"},
-        "graph": {**_READS_RUNS, Exit.DONE: "drawn"},
-        "migrate": {
-            **_MIGRATES,
-            Exit.DONE: "moved, or it was there already and nothing was sent",
-            Exit.USAGE: "a wrong option, name or configuration; a request id that names another request",
-            Exit.LOCKED: "another run has the VM, or another process took this run over",
-        },
-        "repair": {
-            **_DRIVES,
-            Exit.DONE: "nothing to repair: the run had succeeded",
-            Exit.USAGE: "a wrong option or configuration; no such run, or one that has not ended",
-            Exit.REFUSED: "nothing to repair: the run had been refused",
-            Exit.FAILED: "repaired, or nothing to repair: the run had failed, and what was ours is undone",
-            Exit.INTERRUPTED: "SIGTERM or SIGHUP: let go of, to be repaired again",
-            Exit.LOCKED: "another process has the run",
-            Exit.DIRTY: "something of ours is still left",
-        },
-        "resolve": {
-            **_DRIVES,
-            Exit.DONE: "decided that it runs on the destination, and brought to its end by that",
-            Exit.USAGE: "a wrong option or configuration; no such run, one that has ended, a host that is not its",
-            Exit.REFUSED: "refused: evidence can settle it, or a host says the opposite; nothing was recorded",
-            Exit.FAILED: "decided that it does not run on the destination; what was ours is undone",
-            Exit.LOCKED: "another process has the run",
-            Exit.DIRTY: "as 4, but something of ours is left: lmflow repair",
-        },
-        "resume": {
-            **_MIGRATES,
-            Exit.DONE: "every run that was taken up is done, or there was none",
-            Exit.USAGE: "a wrong option or configuration; no such run, or a profile that leads to another pool",
-            Exit.PARTLY: "of several runs some are done and some are not",
-            Exit.LOCKED: "the run's owner lives, or another process took the run over",
-        },
-        "run list": {**_READS_RUNS, Exit.DONE: "listed", Exit.USAGE: "a wrong option or configuration"},
-        "run show": {**_READS_RUNS, Exit.DONE: "shown"},
-        "run wait": {
-            **_READS_RUNS,
-            Exit.DONE: "the run has succeeded",
-            Exit.REFUSED: "the run was refused",
-            Exit.FAILED: "the run has failed or was cancelled",
-            Exit.INTERRUPTED: "nobody drives the run any more: it is resumable",
-            Exit.UNKNOWN: "the run needs a person's decision",
-            Exit.GOES_ON: "it has not ended within --timeout",
-            Exit.DIRTY: "the run has failed, and something of ours is left: lmflow repair",
-        },
-        "simulator": {
-            **_READS,
-            Exit.DONE: "served until SIGTERM, ctrl-C, the control channel or idleness ended it",
-            Exit.INTERNAL: "a defect of lmflow",
-            Exit.USAGE: "a wrong option, no such world, or an address or port that cannot be listened on",
-            Exit.SIGINT: "ctrl-C before it listens",
-        },
-        "status": {
-            **_READS_RUNS,
-            Exit.DONE: "told, also where something needs a person or a pool does not answer: the headline says it",
-            Exit.USAGE: "a wrong option or configuration",
-        },
-        "why": {
-            **_READS_RUNS,
-            Exit.DONE: "explained",
-            Exit.UNREACHABLE: "the pool of an open run, or the database, does not answer: what is true cannot be said",
-        },
-    }
-)  # fmt: skip
+_OF_COMMANDS: Final[Mapping[str, Mapping[Exit, str]]] = {
+    "cancel": {
+        **_DRIVES,
+        Exit.DONE: "cancelled, or it had been",
+        Exit.USAGE: "a wrong option or configuration; no run is called so",
+        Exit.REFUSED: "too late, or not now: the run goes on; or it had succeeded, or been refused",
+        Exit.FAILED: "too late: the run had failed by itself",
+        Exit.INTERRUPTED: "it took an interrupted run up, and SIGTERM or SIGHUP made it let go; the request stands",
+        Exit.UNKNOWN: "not now: where the VM runs is unknown",
+        Exit.GOES_ON: "no answer within --timeout; the request stands",
+        Exit.DIRTY: "cancelled or failed, and something of ours is left: lmflow repair",
+    },
+    "check": {
+        **_READS,
+        Exit.DONE: "yes, for every VM asked for",
+        Exit.REFUSED: "no, for at least one",
+        Exit.UNREACHABLE: "the pool, or the database, does not answer or let us in",
+    },
+    "complete": {**_READS, Exit.DONE: "printed", Exit.USAGE: "a wrong option, or no script for such a shell"},
+    "config show": {**_READS, Exit.DONE: "shown", Exit.USAGE: "a wrong option, or a wrong configuration"},
+    "db upgrade": {
+        **_READS_RUNS,
+        Exit.DONE: "it is at the version of this lmflow",
+        Exit.INTERNAL: "a defect of lmflow",
+        Exit.USAGE: "a wrong option or configuration; a database that cannot be upgraded",
+    },
+    "demo": {
+        **_MIGRATES,
+        Exit.DONE: "shown; with --crash: killed as promised; with --stop: it does not run any more",
+        Exit.USAGE: "a wrong option, or no place to keep the demo's state",
+        Exit.UNREACHABLE: "the demo pool, or its database, does not answer or let us in",
+        Exit.LOCKED: "another run of the demo has the VM",
+    },
+    "explain": {**_READS, Exit.DONE: "explained", Exit.USAGE: "a wrong option; no code begins so, or several do"},
+    "graph": {**_READS_RUNS, Exit.DONE: "drawn"},
+    "migrate": {
+        **_MIGRATES,
+        Exit.DONE: "moved, or it was there already and nothing was sent",
+        Exit.USAGE: "a wrong option, name or configuration; a request id that names another request",
+        Exit.LOCKED: "another run has the VM, or another process took this run over",
+    },
+    "repair": {
+        **_DRIVES,
+        Exit.DONE: "nothing to repair: the run had succeeded",
+        Exit.USAGE: "a wrong option or configuration; no such run, or one that has not ended",
+        Exit.REFUSED: "nothing to repair: the run had been refused",
+        Exit.FAILED: "repaired, or nothing to repair: the run had failed, and what was ours is undone",
+        Exit.INTERRUPTED: "SIGTERM or SIGHUP: let go of, to be repaired again",
+        Exit.LOCKED: "another process has the run",
+        Exit.DIRTY: "something of ours is still left",
+    },
+    "resolve": {
+        **_DRIVES,
+        Exit.DONE: "decided that it runs on the destination, and brought to its end by that",
+        Exit.USAGE: "a wrong option or configuration; no such run, one that has ended, a host that is not its",
+        Exit.REFUSED: "refused: evidence can settle it, or a host says the opposite; nothing was recorded",
+        Exit.FAILED: "decided that it does not run on the destination; what was ours is undone",
+        Exit.LOCKED: "another process has the run",
+        Exit.DIRTY: "as 4, but something of ours is left: lmflow repair",
+    },
+    "resume": {
+        **_MIGRATES,
+        Exit.DONE: "every run that was taken up is done, or there was none",
+        Exit.USAGE: "a wrong option or configuration; no such run, or a profile that leads to another pool",
+        Exit.PARTLY: "of several runs some are done and some are not",
+        Exit.LOCKED: "the run's owner lives, or another process took the run over",
+    },
+    "run list": {**_READS_RUNS, Exit.DONE: "listed", Exit.USAGE: "a wrong option or configuration"},
+    "run show": {**_READS_RUNS, Exit.DONE: "shown"},
+    "run wait": {
+        **_READS_RUNS,
+        Exit.DONE: "the run has succeeded",
+        Exit.REFUSED: "the run was refused",
+        Exit.FAILED: "the run has failed or was cancelled",
+        Exit.INTERRUPTED: "nobody drives the run any more: it is resumable",
+        Exit.UNKNOWN: "the run needs a person's decision",
+        Exit.GOES_ON: "it has not ended within --timeout",
+        Exit.DIRTY: "the run has failed, and something of ours is left: lmflow repair",
+    },
+    "simulator": {
+        **_READS,
+        Exit.DONE: "served until SIGTERM, ctrl-C, the control channel or idleness ended it",
+        Exit.INTERNAL: "a defect of lmflow",
+        Exit.USAGE: "a wrong option, no such world, or an address or port that cannot be listened on",
+        Exit.SIGINT: "ctrl-C before it listens",
+    },
+    "status": {
+        **_READS_RUNS,
+        Exit.DONE: "told, also where something needs a person or a pool does not answer: the headline says it",
+        Exit.USAGE: "a wrong option or configuration",
+    },
+    "why": {
+        **_READS_RUNS,
+        Exit.DONE: "explained",
+        Exit.UNREACHABLE: "the pool of an open run, or the database, does not answer: what is true cannot be said",
+    },
+}
+
+CODES: Final = MappingProxyType({name: MappingProxyType(codes) for name, codes in _OF_COMMANDS.items()})
+"""When a command, by its whole name, ends with which exit code."""
 
 
 def tell_codes(command: str) -> Iterator[str]:
     """Yield a heading and each exit code of the command with when it comes; nothing for one that is not ours."""
-    codes = CODES.get(command, {})
+    codes = CODES.get(command, MappingProxyType({}))
     if codes:
         yield "exit codes (lmflow explain CODE):"
     for code in sorted(codes):

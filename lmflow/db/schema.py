@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
+from sqlalchemy.ext.compiler import compiles
 
 metadata = sa.MetaData()
 
@@ -23,9 +23,13 @@ MARIADB: dict[str, Any] = {
 MariaDB's own defaults would take 'a' for 'A', and a text with and without a space at its end for the same."""
 
 
-def _text() -> sa.Text:
-    """Return a text without a practical limit; MariaDB's TEXT ends at 64 KiB."""
-    return sa.Text().with_variant(mysql.MEDIUMTEXT(), "mariadb")
+class LongText(sa.Text):
+    """A text without a practical limit; MariaDB's TEXT ends at 64 KiB."""
+
+
+@compiles(LongText, "mariadb")
+def _mariadb(_element: LongText, _compiler: Any, **_kw: Any) -> str:
+    return "MEDIUMTEXT"  # not the dialect's own type: its module is slow to import, and no use with other databases
 
 
 def _run_uuid(*, primary_key: bool = False, index: bool = False) -> sa.Column[str]:
@@ -54,13 +58,13 @@ runs = sa.Table(
     sa.Column("vm_uuid", sa.String(UUID_LENGTH), nullable=False),
     # "pool/vm" while the run is active, NULL afterwards: every database lets a unique key hold many NULLs
     sa.Column("active_key", sa.String(140), unique=True),
-    sa.Column("request", _text(), nullable=False),
+    sa.Column("request", LongText(), nullable=False),
     sa.Column("logbook_uuid", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("move_uuid", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("settle_uuid", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("created_at", sa.Double, nullable=False, index=True),
     sa.Column("updated_at", sa.Double, nullable=False),
-    sa.Column("summary", _text(), nullable=False),
+    sa.Column("summary", LongText(), nullable=False),
     sa.Index("ix_lmflow_runs_state", "state", "created_at"),
     sa.Index("ix_lmflow_runs_parent_uuid", "parent_uuid"),
     **MARIADB,
@@ -74,7 +78,7 @@ events = sa.Table(
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("kind", sa.String(64), nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("data", _text(), nullable=False),
+    sa.Column("data", LongText(), nullable=False),
     **MARIADB,
 )
 
@@ -87,8 +91,8 @@ attempts = sa.Table(
     sa.Column("state", sa.String(32), nullable=False),
     sa.Column("created_at", sa.Double, nullable=False),
     sa.Column("session_uuid", sa.String(UUID_LENGTH), nullable=False),
-    sa.Column("starts", _text(), nullable=False),
-    sa.Column("disabled", _text(), nullable=False),
+    sa.Column("starts", LongText(), nullable=False),
+    sa.Column("disabled", LongText(), nullable=False),
     sa.Column("domid", sa.Integer, nullable=False),
     sa.Column("task_uuid", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("ref_digits", sa.String(32), nullable=False),
@@ -120,6 +124,6 @@ control = sa.Table(
     _run_uuid(index=True),
     sa.Column("kind", sa.String(64), nullable=False),
     sa.Column("at", sa.Double, nullable=False),
-    sa.Column("data", _text(), nullable=False),
+    sa.Column("data", LongText(), nullable=False),
     **MARIADB,
 )

@@ -32,8 +32,8 @@ class Outcome(Model):
 
     ``vm_state`` is a sentence on where the VM is, and by which evidence. ``reason`` says why a run was let go of
     before its end, or not taken up: unknown, unreachable, detached, deadline, error, locked, misconfigured; or, of a
-    run that was only waited for: timeout, interrupted (its owner is gone); else ''. ``cancelled``: it failed because somebody asked for that. ``choice``: why
-    this destination, where none was named.
+    run that was only waited for: timeout, interrupted (its owner is gone); else ''. ``cancelled``: it failed because
+    somebody asked for that. ``choice``: why this destination, where none was named.
     """
 
     run: Run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -22,9 +23,14 @@ class Model:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Build the model from what ``to_json`` returned; unknown keys are ignored, missing ones need a default."""
-        hints = typing.get_type_hints(cls)
+        hints = _find_hints(cls)
         known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         return cls(**{k: _typed(hints[k], v) for k, v in data.items() if k in known})
+
+
+@functools.cache
+def _find_hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _plain(value: Any) -> Any:

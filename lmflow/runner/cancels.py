@@ -49,8 +49,9 @@ def cancel_run(
         elif until is not None and time.monotonic() >= until:
             because = "no answer within the time given; the request stands"
             return Cancellation(WAITING, because, _recall(drive, run, "timeout"))
-        else:
-            time.sleep(drive.waits.poll_seconds)
+        elif drive.steering.stop.wait(drive.waits.poll_seconds):
+            because = "lmflow was told to stop waiting; the request stands"
+            return Cancellation(WAITING, because, _recall(drive, run, "timeout"))
 
 
 def _take_up(drive: Drive, open_connection: Callable[[], Connection], run: Run) -> Outcome | None:
