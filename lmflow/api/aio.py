@@ -125,14 +125,21 @@ class AsyncClient:
         client = self._entered
         return await self._drive(steering, lambda hand: client.repair(run, steering=hand))
 
-    async def cancel(self, run: str, *, reason: str = "", timeout_seconds: float | None = None) -> Cancellation:
+    async def cancel(
+        self,
+        run: str,
+        *,
+        reason: str = "",
+        timeout_seconds: float | None = None,
+        steering: Steering | None = None,
+    ) -> Cancellation:
         """Ask for the run to be cancelled and return what came of it.
 
         Whoever cancels this coroutine stops waiting: the request stands, a run that was taken up for it is let go of.
         """
         client = self._entered
         return await self._drive(
-            None, lambda hand: client.cancel(run, reason=reason, timeout_seconds=timeout_seconds, steering=hand)
+            steering, lambda hand: client.cancel(run, reason=reason, timeout_seconds=timeout_seconds, steering=hand)
         )
 
     async def check(

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, cast
 
 from cliff.command import Command
-
-if TYPE_CHECKING:
-    from lmflow.cli.main import LmflowApp
 
 # The first lines of the commands' docstrings, here because loading all commands takes longer than all else in the
 # help. A test compares them. A command that is not in the table is loaded for its line.
@@ -38,6 +35,13 @@ DESCRIPTIONS = {
 }
 
 
+class _Helpful(Protocol):
+    """The application, as far as its help goes."""
+
+    def show_help(self, words: Sequence[str]) -> None:
+        """Print the help of all commands, or of one."""
+
+
 class Help(Command):
     """Show the help of all commands, or of one."""
 
@@ -53,7 +57,7 @@ class Help(Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Print to stdout, through a pager on a terminal."""
-        cast("LmflowApp", self.app).show_help(parsed_args.words)
+        cast(_Helpful, self.app).show_help(parsed_args.words)
         return 0
 
 

@@ -23,7 +23,7 @@ class Model:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Build the model from what ``to_json`` returned; unknown keys are ignored, missing ones need a default."""
-        hints = _find_hints(cls)
+        hints = _find_hints(cls)  # type: ignore[arg-type]  # a class, and so hashable, whatever its objects are
         known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         return cls(**{k: _typed(hints[k], v) for k, v in data.items() if k in known})
 

@@ -7,7 +7,6 @@ import enum
 
 from lmflow.models import VM, Attempt, Host, Model, TaskView, WitnessView
 
-
 DECIDED = "decided "
 """How the outcome of an attempt begins that no evidence settled: a person decided ``moved`` or ``stayed``."""
 

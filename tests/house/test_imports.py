@@ -13,6 +13,7 @@ import pytest
 
 DECLARED_AS = {
     "alembic": "alembic",
+    "autopage": "autopage",
     "cliff": "cliff",
     "oslo_config": "oslo.config",
     "rich": "rich",
