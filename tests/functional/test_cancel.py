@@ -46,9 +46,7 @@ def state_of(scene: Scene) -> str:
     return str(run["state"])
 
 
-def test_54_before_the_submit_it_is_rolled_back(
-    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
-) -> None:
+def test_54_before_the_submit_it_is_rolled_back(simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path) -> None:
     pool = simulator(write_world(tmp_path / "p.json", unplug_b))
     pool.control("POST", "/hold", {"call": "PBD.plug", "point": "request_read"})
     owner = begin(scene)
