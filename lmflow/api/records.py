@@ -39,13 +39,19 @@ class Records:
         return self._database.runs.list(states=states, limit=limit)
 
     def run(self, text: str) -> Run:
-        """Return the run of that UUID, unique beginning of one, or request id; UsageError with candidates."""
+        """Return the run of that UUID, unique beginning of one, or request id; or the open run of the VM of that name.
+
+        UsageError with candidates.
+        """
         by_request = self._database.runs.find_by_request_id(text)
         if by_request is not None:
             return by_request
         found = self._database.runs.find_by_prefix(text)
         if len(found) == 1:
             return found[0]
+        moving = [r for r in self.runs(active_only=True) if text in (r.request.vm_name, r.request.vm_uuid)]
+        if len(moving) == 1 and not found:
+            return moving[0]
         names = [f"{r.uuid}  {r.request.vm_name}  {r.state}" for r in found or self.runs(limit=_CANDIDATES)]
         what = f"{len(found)} runs begin with" if found else "no run is called"
         raise UsageError(f"{what} {text!r}", candidates=names, advice="lmflow run list --all")

@@ -8,7 +8,7 @@ import math
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the run that the command is about."""
-    parser.add_argument("run", metavar="RUN", help="UUID, unique prefix or request id")
+    parser.add_argument("run", metavar="RUN", help="UUID, unique prefix, request id, or the VM of an open run")
 
 
 def add_timeout(parser: argparse.ArgumentParser, what: str) -> None:

@@ -138,8 +138,9 @@ _OF_COMMANDS: Final[Mapping[str, Mapping[Exit, str]]] = {
     },
     "status": {
         **_READS_RUNS,
-        Exit.DONE: "told, also where something needs a person or a pool does not answer: the headline says it",
+        Exit.DONE: "told, also where something needs a person: the headline says it",
         Exit.USAGE: "a wrong option or configuration",
+        Exit.UNREACHABLE: "the pool of an open run, or the database, does not answer: what is true cannot be said",
     },
     "why": {
         **_READS_RUNS,

@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -114,14 +112,24 @@ class DemoPool:
 
 
 def ask_control(port: int, method: str, path: str, body: Any = None) -> Any:
-    """Send one JSON request to a control port of the simulator and return the JSON of the reply."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{path}", data=data, method=method, headers={"Content-Type": "application/json"}
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=10) as reply:
+    """Send one JSON request to a control port of the simulator and return the JSON of the reply.
+
+    OSError when nobody answers to the end, or the answer is a refusal.
+    """
+    import http.client  # noqa: PLC0415 - slow to import, and of use only where a demo pool runs
+
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    data = None if body is None else json.dumps(body)
+    try:
+        connection.request(method, path, data, {"Content-Type": "application/json"})
+        reply = connection.getresponse()
         text = reply.read().decode()
+    except http.client.HTTPException as error:  # it ends just now
+        raise OSError(f"{method} {path}: {type(error).__name__}") from error
+    finally:
+        connection.close()
+    if reply.status >= 400:
+        raise OSError(f"{method} {path}: {reply.status} {text}")
     return json.loads(text) if text else None
 
 

@@ -45,6 +45,8 @@ _OF_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
     (exceptions.IndeterminateError, Exit.UNKNOWN),
     (exceptions.NoReplyError, Exit.UNKNOWN),
     (exceptions.UnreachableError, Exit.UNREACHABLE),
+    # outside a run: the pool does not give what is asked of it, such as for want of a role
+    (exceptions.XapiFailureError, Exit.UNREACHABLE),
     (exceptions.LockedError, Exit.LOCKED),
     (exceptions.LeaseLost, Exit.LOCKED),
     (KeyboardInterrupt, Exit.SIGINT),
@@ -57,6 +59,7 @@ _OF_SUSPENSION = {
     "interrupted": Exit.INTERRUPTED,
     "locked": Exit.LOCKED,
     "misconfigured": Exit.USAGE,
+    "error": Exit.INTERRUPTED,
     "timeout": Exit.GOES_ON,
 }
 

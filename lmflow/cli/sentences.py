@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
 import textwrap
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -47,8 +47,8 @@ def describe_age(seconds: float) -> str:
 
 
 def describe_time(at: float) -> str:
-    """Return a moment in local time, with its offset, so that a ticket from elsewhere can be read."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(at))
+    """Return a moment in local time with its offset (RFC 3339), so that a ticket from elsewhere can be read."""
+    return datetime.datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
 
 
 def wrap(label: str, text: str) -> Iterator[str]:

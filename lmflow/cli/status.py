@@ -6,6 +6,7 @@ import argparse
 
 from lmflow.cli.base import Answer, ListCommand
 from lmflow.cli.door import get_place
+from lmflow.cli.exits import Exit
 from lmflow.cli.sentences import STATUS_COLUMNS, make_status_row, tell_status
 
 
@@ -21,4 +22,6 @@ class Status(ListCommand):
             report = client.status()
         if parsed_args.formatter != "text":
             app.printer.say(report.headline)
-        return Answer(STATUS_COLUMNS, tuple(make_status_row(line) for line in report.lines), tell_status(report))
+        blind = any(line.seconds_old is None for line in report.lines)
+        rows = tuple(make_status_row(line) for line in report.lines)
+        return Answer(STATUS_COLUMNS, rows, tell_status(report), Exit.UNREACHABLE if blind else Exit.DONE)

@@ -14,6 +14,7 @@ def recall_outcome(run: Run, events: tuple[Event, ...], *, reason: str = "") -> 
         run=run,
         vm_state=run.summary,
         reason=reason,
+        already_there=run.state is RunState.SUCCESS and not run.move_uuid,  # recorded without a flow
         findings=find_findings(events),
         error=_find_error(events),
         left=find_left(events),

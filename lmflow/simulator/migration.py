@@ -190,5 +190,7 @@ def add_phase_fault(pool: Kernel, data: Mapping[str, Any]) -> PhaseFault:
         pool.find_host(fault.host)
     xenops = pool.part(Xenops)
     with xenops.lock:
+        if fault.kind == "hold":
+            xenops.released.clear()
         xenops.phase_faults.append(fault)
     return fault

@@ -33,10 +33,12 @@ class VerifyOnDestination(BaseTask):
         if not _is_there(context):
             attempt = context.database.attempts.latest(context.run_uuid)
             if attempt is not None and attempt.outcome.startswith(DECIDED):
-                word = "a person decided that it runs there, and XAPI shows it"
+                place = (
+                    f"a person decided that {request.vm_name} runs on {request.destination_name}; XAPI shows it {shown}"
+                )
             else:
-                word = "it arrived there, and since then XAPI shows it"
-            return {"place": f"{request.vm_name} -> {request.destination_name}: {word} {shown}", "repair": ""}
+                place = f"{request.vm_name} arrived on {request.destination_name}; since then XAPI shows it {shown}"
+            return {"place": place, "repair": ""}
         repair = make_repair(context, vm.power_state if vm else "")
         context.record("xapi_view", {"shown": shown, "repair": repair})
         place = f"{request.vm_name} runs on {request.destination_name}; XAPI wrongly shows it {shown}"

@@ -234,7 +234,7 @@ NAMES = {
     "a\x1b[31mb\nc": r"no VM is called 'a\x1b[31mb\nc'",
     "\u202egnp.exe": r"no VM is called '\u202egnp.exe'",
     "שלום": "no VM is called 'שלום'",
-    "w\udcff": r"no VM is called 'w\udcff'",
+    "w\udcff": r"the argument w\udcff is no text in the encoding of this locale",
     "web": "VM 'web' is ambiguous: 3 match",
     "xcp-a": "'xcp-a' is a host, not a VM",
 }

@@ -62,7 +62,7 @@ MUTANTS = {
     "writes the session to the log": Mutant(
         "lmflow/xapi/connection.py",
         "        self._waiter = self._make_session()\n\n",
-        "        self._waiter = self._make_session()\n        _log.warning(\"in: %s\", login.session.handle)\n\n",
+        "        self._waiter = self._make_session()\n        _log.warning(\"in: %s\", login.session.handle[10:])\n\n",
         f"{VALIDATION}::test_1_one_call_moves_it_and_nothing_else_changes",
         "f: a secret stands",
     ),

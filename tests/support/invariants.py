@@ -110,7 +110,8 @@ class Invariants:
         secrets = {str(pool.ready["password"]).encode() for pool in self.scene.pools}
         for pool in self.scene.pools:
             if pool.is_alive():
-                secrets |= {str(each).encode() for each in pool.control("GET", "/secrets")}
+                # Whoever has what stands behind "OpaqueRef:" has the reference.
+                secrets |= {str(each).removeprefix("OpaqueRef:").encode() for each in pool.control("GET", "/secrets")}
         for path in _written_by_lmflow(self.scene):
             content = path.read_bytes()
             for secret in secrets:

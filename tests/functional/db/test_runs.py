@@ -17,6 +17,7 @@ from lmflow.models import Run, RunState
 from tests.functional.db.requests import FLOWS, make_request
 
 Create = Callable[..., tuple[Run, Fence]]
+ON_SQLITE = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 
 
 def test_a_new_run_is_read_back_as_it_was_asked_for(database: Database) -> None:
@@ -226,10 +227,9 @@ def test_requests_to_an_owner_need_no_fence(database: Database, create: Create) 
     assert database.control.list(run.uuid, after=first.number) == (second,)
 
 
+@ON_SQLITE
 def test_sqlite_keeps_what_it_is_told(database: Database, tmp_path: object) -> None:
     engine = open_engine(str(database._engine.url))
-    if engine.dialect.name != "sqlite":
-        pytest.skip("pragmas are SQLite's")
     with engine.connect() as conn:
         pragmas = {
             name: conn.exec_driver_sql(f"PRAGMA {name}").scalar()
@@ -239,10 +239,9 @@ def test_sqlite_keeps_what_it_is_told(database: Database, tmp_path: object) -> N
     engine.dispose()
 
 
+@ON_SQLITE
 def test_sqlites_writers_queue_and_readers_do_not(database: Database, create: Create) -> None:
     run, _fence = create()
-    if database._engine.dialect.name != "sqlite":
-        pytest.skip("about SQLite's locks")
     other = sqlite3.connect(str(database._engine.url.database), isolation_level=None, timeout=0)
     with database._engine.begin():
         with pytest.raises(sqlite3.OperationalError, match="locked"):

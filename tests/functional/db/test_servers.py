@@ -19,14 +19,12 @@ from lmflow.exceptions import LeaseLost, LockedError
 from lmflow.models import Owner, Run, RunState
 from tests.functional.db.requests import FLOWS, make_request
 from tests.functional.db.sample_flow import PROBES
+from tests.support.servers import KINDS
 
 Create = Callable[..., tuple[Run, Fence]]
 ELSEWHERE = Owner(machine="far/0000", boot_id="other", pid=811, started="1")
 SMILE = "web-🙂-größer-вм"
-
-
-def _is_server(url: str) -> bool:
-    return not url.startswith("sqlite")
+ON_SERVERS = pytest.mark.parametrize("url", KINDS, indirect=True)
 
 
 def test_a_name_keeps_every_character(database: Database, create: Create) -> None:
@@ -97,9 +95,8 @@ def test_results_may_be_longer_than_a_text_of_mariadb(database: Database, create
     assert database.load_flow(run, "move").meta["long"] == "y" * 200_000
 
 
+@ON_SERVERS  # SQLite keeps texts of any length
 def test_what_is_too_long_is_an_error_and_never_cut(url: str, database: Database, create: Create) -> None:
-    if not _is_server(url):
-        pytest.skip("SQLite keeps texts of any length")
     run, fence = create()
     with pytest.raises(sa.exc.DataError):
         database.events.append(fence, "k" * 65, {})
@@ -110,9 +107,8 @@ def test_what_is_too_long_is_an_error_and_never_cut(url: str, database: Database
     assert [e.kind for e in database.events.list(run.uuid)] == ["created"]
 
 
+@ON_SERVERS  # on SQLite nobody writes in between
 def test_a_vm_taken_between_the_look_and_the_write_is_locked(url: str, database: Database, create: Create) -> None:
-    if not _is_server(url):
-        pytest.skip("on SQLite nobody writes in between")
     run, fence = create("web-01")
     database.runs.set_state(fence, RunState.DIRTY)
     second: list[Run] = []
@@ -134,11 +130,10 @@ def test_a_vm_taken_between_the_look_and_the_write_is_locked(url: str, database:
     assert database.runs.get(run.uuid).state is RunState.DIRTY
 
 
+@ON_SERVERS  # a process stopped in a transaction holds the whole SQLite file; nobody but a person can end it
 def test_an_owner_that_stops_in_a_transaction_does_not_hold_its_heirs_for_ever(
     url: str, database: Database, create: Create, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not _is_server(url):
-        pytest.skip("a process stopped in a transaction holds the whole SQLite file; nobody but a person can end it")
     run, fence = create(lease_seconds=0)
     monkeypatch.setattr(engines, "IDLE_SECONDS", 1.0)
     stopped = open_engine(url)
@@ -154,11 +149,10 @@ def test_an_owner_that_stops_in_a_transaction_does_not_hold_its_heirs_for_ever(
         database.events.append(fence, "note", {})
 
 
+@ON_SERVERS  # about the servers' locks
 def test_a_lock_that_is_held_on_and_on_is_an_outage_and_no_hang(
     url: str, database: Database, create: Create, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not _is_server(url):
-        pytest.skip("about the servers' locks")
     run, fence = create()
     monkeypatch.setattr(engines, "BUSY_SECONDS", 1.0)
     waiting = Database(open_engine(url))

@@ -36,6 +36,7 @@ OF_ERROR = (
     (exceptions.NoReplyError("VM.pool_migrate", "reset"), 7),
     (exceptions.FlowSuspended("unknown", "x"), 7),
     (exceptions.UnreachableError("x"), 9),
+    (exceptions.XapiFailureError("RBAC_PERMISSION_DENIED", (), call="VM.get_record"), 9),
     (exceptions.LoginError("x"), 9),
     (exceptions.FlowSuspended("unreachable", "x"), 9),
     (exceptions.LockedError("x"), 10),
