@@ -62,6 +62,7 @@ class AsyncClient:
         )
         self._client: Client | None = None
         self._driving = ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="lmflow-run")
+        self._asking = ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="lmflow-ask")
         self._looking = ThreadPoolExecutor(max_workers=_LOOKING_THREADS, thread_name_prefix="lmflow-look")
         self._driven: dict[Future[Any], Steering] = {}
 
@@ -117,13 +118,13 @@ class AsyncClient:
         """Record a person's decision on where the VM of an unknown run is, and end the run by it."""
         client = self._entered
         return await self._drive(
-            steering, lambda hand: client.resolve(run, runs_on=runs_on, reason=reason, steering=hand)
+            steering, lambda hand: client.resolve(run, runs_on=runs_on, reason=reason, steering=hand), self._asking
         )
 
     async def repair(self, run: str, *, steering: Steering | None = None) -> Outcome:
         """Finish what the reverts of a dirty run could not."""
         client = self._entered
-        return await self._drive(steering, lambda hand: client.repair(run, steering=hand))
+        return await self._drive(steering, lambda hand: client.repair(run, steering=hand), self._asking)
 
     async def cancel(
         self,
@@ -139,7 +140,9 @@ class AsyncClient:
         """
         client = self._entered
         return await self._drive(
-            steering, lambda hand: client.cancel(run, reason=reason, timeout_seconds=timeout_seconds, steering=hand)
+            steering,
+            lambda hand: client.cancel(run, reason=reason, timeout_seconds=timeout_seconds, steering=hand),
+            self._asking,  # not behind the runs that are to be cancelled
         )
 
     async def check(
@@ -160,7 +163,7 @@ class AsyncClient:
         """Return the picture of a run."""
         return await self._look(lambda client: client.picture(run))
 
-    async def runs(self, *, active_only: bool = False, limit: int = 100) -> tuple[Run, ...]:
+    async def runs(self, *, active_only: bool = False, limit: int | None = 100) -> tuple[Run, ...]:
         """Return the latest runs, newest first."""
         return await self._look(lambda client: client.runs(active_only=active_only, limit=limit))
 
@@ -214,10 +217,12 @@ class AsyncClient:
     async def _look(self, ask: Callable[[Client], T]) -> T:
         return await asyncio.wrap_future(self._looking.submit(ask, self._entered))
 
-    async def _drive(self, steering: Steering | None, work: Callable[[Steering], T]) -> T:
+    async def _drive(
+        self, steering: Steering | None, work: Callable[[Steering], T], threads: ThreadPoolExecutor | None = None
+    ) -> T:
         """Drive a run in a thread; when this is cancelled, let go of the run and wait until that is done."""
         hand = steering or Steering()
-        job = self._driving.submit(work, hand)
+        job = (threads or self._driving).submit(work, hand)
         self._driven[job] = hand
         future = asyncio.wrap_future(job)
         try:
@@ -243,6 +248,7 @@ class AsyncClient:
 
     def _close(self) -> None:
         self._driving.shutdown(cancel_futures=True)
+        self._asking.shutdown(cancel_futures=True)
         self._looking.shutdown()
         if self._client is not None:
             self._client.close()

@@ -119,14 +119,16 @@ class Client(Records):
             return (self._resume(self.run(run), steering),)
         steering = steering or Steering()
         outcomes: list[Outcome] = []
-        for found in self.runs(active_only=True):
+        for found in self.runs(active_only=True, limit=None):
             if not is_to_be_taken_up(self._database, found):
                 continue
             try:
                 outcomes.append(self._resume(found, steering))
             except LmflowError as error:  # one pool that cannot be reached is no reason to leave the others' runs
                 outcomes.append(self._tell_left(found, error))
-            if steering.stop.is_set():
+            if (
+                steering.stop.is_set() or steering.wish is not None
+            ):  # whoever wants this one to end wants no other begun
                 break
         return tuple(outcomes)
 
@@ -282,15 +284,15 @@ class Client(Records):
 
     def _go_on(self, run: Run, steering: Steering | None) -> Outcome:
         """Return the outcome of a run that exists, wait for its living owner, or take it over."""
-        hand = steering or Steering()
+        hand, passed_on = steering or Steering(), None
         patience = time.monotonic() + self._waits.lease_seconds
         while True:
             while not run.state.is_terminal and self.condition(run) == "running":
                 if hand.stop.wait(self._waits.poll_seconds):
                     return self._recall(run, "timeout")
-                wish, hand.wish = hand.wish, None
-                if wish is not None:  # the owner is another: it has to be asked
-                    asked = {"by": wish.by, "reason": wish.reason}
+                if hand.wish is not None and hand.wish is not passed_on:  # the owner is another: it has to be asked
+                    passed_on = hand.wish
+                    asked = {"by": passed_on.by, "reason": passed_on.reason}
                     self._database.control.append(run.uuid, CANCEL, asked)
                 run = self._database.runs.get(run.uuid)
                 patience = time.monotonic() + self._waits.lease_seconds

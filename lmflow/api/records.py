@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from lmflow.db.database import Database
 from lmflow.exceptions import UsageError
-from lmflow.models import Description, Event, Outcome, Run, RunState, Waits
+from lmflow.models import RunState, Waits
 from lmflow.runner.conditions import find_condition
-from lmflow.runner.recall import recall_outcome
+
+if TYPE_CHECKING:
+    from lmflow.models import Description, Event, Outcome, Run
 
 _CANDIDATES = 10
 
@@ -33,8 +35,8 @@ class Records:
         """Let go of the database."""
         self._database.close()
 
-    def runs(self, *, active_only: bool = False, limit: int = 100) -> tuple[Run, ...]:
-        """Return the latest runs, newest first."""
+    def runs(self, *, active_only: bool = False, limit: int | None = 100) -> tuple[Run, ...]:
+        """Return the latest runs, newest first; None for all of them."""
         states = [state for state in RunState if not state.is_terminal] if active_only else None
         return self._database.runs.list(states=states, limit=limit)
 
@@ -49,7 +51,7 @@ class Records:
         found = self._database.runs.find_by_prefix(text)
         if len(found) == 1:
             return found[0]
-        moving = [r for r in self.runs(active_only=True) if text in (r.request.vm_name, r.request.vm_uuid)]
+        moving = [r for r in self.runs(active_only=True, limit=None) if text in (r.request.vm_name, r.request.vm_uuid)]
         if len(moving) == 1 and not found:
             return moving[0]
         names = [f"{r.uuid}  {r.request.vm_name}  {r.state}" for r in found or self.runs(limit=_CANDIDATES)]
@@ -63,7 +65,7 @@ class Records:
     def outcome(self, run: str) -> Outcome:
         """Return the outcome of a run from its records."""
         found = self.run(run)
-        return recall_outcome(found, self.events(found.uuid))
+        return self._recall(found)
 
     def events(self, run: str, *, after: int = 0) -> tuple[Event, ...]:
         """Return what happened to the run behind that sequence number, oldest first."""
@@ -71,6 +73,9 @@ class Records:
 
     def describe(self, run: str) -> Description:
         """Return everything that is recorded of a run; asks no pool."""
+        from lmflow.models import Description  # noqa: PLC0415 - not for those who only list
+        from lmflow.runner.recall import recall_outcome  # noqa: PLC0415 - as above
+
         found = self.run(run)
         events = self.events(found.uuid)
         return Description(
@@ -111,4 +116,6 @@ class Records:
             time.sleep(min(left, self._waits.poll_seconds))
 
     def _recall(self, run: Run, reason: str = "") -> Outcome:
+        from lmflow.runner.recall import recall_outcome  # noqa: PLC0415 - not for those who only list
+
         return recall_outcome(run, self._database.events.list(run.uuid), reason=reason)

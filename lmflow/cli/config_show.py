@@ -14,7 +14,8 @@ from lmflow.cli.formatters import Nested
 from lmflow.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from lmflow.conf import Explanation, OptionValue, Settings
+    from lmflow.conf import Settings
+    from lmflow.conf.origins import Explanation, OptionValue
 
 COLUMNS = ("group", "option", "value", "origin")
 # What commands take from the process even when they work with the demo pool.
@@ -28,10 +29,10 @@ class ConfigShow(ListCommand):
 
     def answer(self, parsed_args: argparse.Namespace) -> Answer:
         """Read the configuration as every command does; no pool, no database and no secret is touched."""
-        from lmflow import conf  # noqa: PLC0415 - heavy: oslo.config
+        from lmflow.conf import origins  # noqa: PLC0415 - heavy: oslo.config
 
         app = self.get_app()
-        explanation = conf.explain(app.options.config_file)
+        explanation = origins.explain(app.options.config_file)
         demo = None if explanation.settings.config_file else find_demo()
         settings, overridden = _apply(explanation.settings, demo, app.options)
 
@@ -44,11 +45,11 @@ class ConfigShow(ListCommand):
 
         for line in _tell(explanation, demo):
             app.printer.say(line)
-        for address, names in conf.find_shared(settings.pools):
+        for address, names in origins.find_shared(settings.pools):
             app.printer.say(
                 f"(the profiles {', '.join(names)} have the address {address} in common: are they one pool?)"
             )
-        values = tuple(conf.list_values(settings, find_origin))
+        values = tuple(origins.list_values(settings, find_origin))
         return Answer(COLUMNS, tuple(_make_row(value) for value in values), _make_lines(values))
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from lmflow.cli.demo_pool import PROFILE, find_demo
 from lmflow.exceptions import ConfigurationError
-from lmflow.models import Notice, PoolProfile, Waits
+from lmflow.models import PoolProfile, Waits
 
 if TYPE_CHECKING:
     from lmflow.api import Client, Records
     from lmflow.cli.main import LmflowApp
+    from lmflow.models import Notice
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,12 +9,15 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lmflow import exceptions
 from lmflow.cli.exits import Exit, get_exit
 from lmflow.cli.logs import TOLD
 from lmflow.cli.printer import Printer, escape, mask
-from lmflow.models import Finding
+
+if TYPE_CHECKING:
+    from lmflow.models import Finding
 
 LOG = logging.getLogger(TOLD)
 # Wrong global options are told before there is a log; logging would print the record itself.

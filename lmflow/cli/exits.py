@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from lmflow import exceptions
-from lmflow.models import Outcome, RunState
+from lmflow.models import RunState
+
+if TYPE_CHECKING:
+    from lmflow.models import Outcome
 
 
 class Exit(enum.IntEnum):
@@ -81,7 +85,7 @@ _GRAVITY = (
 
 def get_exit(result: Outcome | BaseException) -> Exit:
     """Return the exit code of an outcome, or of an error that ended a command."""
-    if isinstance(result, Outcome):
+    if not isinstance(result, BaseException):
         return _OF_SUSPENSION.get(result.reason, _OF_STATE[result.run.state])
     if isinstance(result, exceptions.FlowSuspended):
         return _OF_SUSPENSION.get(result.reason, Exit.INTERRUPTED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib
 import importlib.metadata
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from cliff.commandmanager import CommandManager, EntryPointWrapper
 
 from lmflow.cli import logs
 from lmflow.cli.help import DESCRIPTIONS, Help, list_commands
+from lmflow.cli.lazily import delay_imports
 from lmflow.cli.printer import Printer, drop_output, ensure_streams, find_fault
 from lmflow.exceptions import FlowSuspended, LeaseLost, UsageError
 
@@ -30,12 +32,32 @@ class Commands(CommandManager):
     an upgrade that follows an installation within two minutes.
     """
 
+    _known: dict[str, Any] | None = None
+
     def load_commands(self, namespace: str) -> None:
-        """Note the commands of a namespace; ``run_list`` is called ``run list``. Nobody else's goes before ours."""
+        """Note the namespace; what is in it is looked up when somebody asks for a command that is not ours."""
         self.group_list.append(namespace)
-        entries = importlib.metadata.entry_points(group=namespace)
-        for entry in sorted(entries, key=_is_ours):
-            self.commands[entry.name.replace("_", " ")] = entry
+
+    @property
+    def commands(self) -> dict[str, Any]:
+        """Every command by name, ``run_list`` as ``run list``; reads what is installed. Nobody's goes before ours."""
+        if self._known is None:
+            found = (entry for group in self.group_list for entry in importlib.metadata.entry_points(group=group))
+            self._known = {entry.name.replace("_", " "): entry for entry in sorted(found, key=_is_ours)}
+        return self._known
+
+    @commands.setter
+    def commands(self, value: dict[str, Any]) -> None:
+        """Take no notice: cliff begins with an empty table."""
+
+    def find_command(self, argv: list[str]) -> tuple[Any, str, list[str]]:
+        """Return the command's class, its name and the rest; ours are found without a look at what is installed."""
+        for count in (2, 1):
+            name = " ".join(argv[:count])
+            if name in DESCRIPTIONS and name != "help":
+                module = importlib.import_module(f"lmflow.cli.{name.replace(' ', '_')}")
+                return getattr(module, name.title().replace(" ", "")), name, argv[count:]
+        return super().find_command(argv)
 
     def add_command(self, name: str, command_class: type[Command]) -> None:
         """Add one of cliff's own commands, unless an entry point has one of that name."""
@@ -220,6 +242,7 @@ def _make_strict(parser: argparse.ArgumentParser, name: str) -> argparse.Argumen
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     ensure_streams()
+    delay_imports()
     try:
         return LmflowApp().run(list(sys.argv[1:] if argv is None else argv))
     finally:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lmflow.cli.errors import WIDTH, explain_findings
 from lmflow.cli.formatters import Nested
-from lmflow.models import Cancellation, Choice, Outcome, Run, RunState, StatusLine, StatusReport, WhyReport
+from lmflow.models import RunState
+
+if TYPE_CHECKING:
+    from lmflow.models import Cancellation, Choice, Outcome, Run, StatusLine, StatusReport, WhyReport
 
 _SHORT = 8
 

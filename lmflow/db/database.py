@@ -62,9 +62,11 @@ class Database:
         """
         engine = open_engine(url)
         with _reported(engine):
-            if migrations.find_version(engine) is None:
+            version = migrations.find_version(engine)
+            if version is None:
                 migrations.upgrade(engine)
-            migrations.check_version(engine)
+                version = migrations.find_version(engine)
+            migrations.check_version(engine, version)
         return cls(engine, outage_seconds=outage_seconds)
 
     @classmethod

@@ -23,11 +23,18 @@ class EventStore:
         """Append an event; ``data`` has to be strict JSON (TypeError or ValueError otherwise) without any secret."""
         self._transactor.write(records.EventAppender(fence.run_uuid, kind, data, version).append, fence)
 
-    def list(self, run_uuid: str, kind: str | None = None, after: int = 0) -> tuple[Event, ...]:
-        """Return the events whose sequence is greater than ``after``, oldest first."""
+    def list(
+        self, run_uuid: str, kind: str | None = None, after: int = 0, *, patient: bool = True
+    ) -> tuple[Event, ...]:
+        """Return the events whose sequence is greater than ``after``, oldest first.
+
+        UnreachableError after an outage, at once when not ``patient``.
+        """
         table = schema.events
         query = sa.select(table).where(table.c.run_uuid == run_uuid, table.c.sequence > after)
         if kind is not None:
             query = query.where(table.c.kind == kind)
         query = query.order_by(table.c.sequence)
-        return self._transactor.read(lambda conn: tuple(records.make_event(row) for row in conn.execute(query)))
+        return self._transactor.read(
+            lambda conn: tuple(records.make_event(row) for row in conn.execute(query)), patient=patient
+        )

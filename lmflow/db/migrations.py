@@ -33,9 +33,9 @@ def find_version(engine: sa.Engine) -> str | None:
         return conn.execute(sa.select(table.c.version_num)).scalar()
 
 
-def check_version(engine: sa.Engine) -> None:
-    """Raise ConfigurationError with the remedy unless the database has exactly our version."""
-    found, ours = find_version(engine), REVISIONS[-1]
+def check_version(engine: sa.Engine, found: str | None) -> None:
+    """Raise ConfigurationError with the remedy unless the version that the database has is exactly ours."""
+    ours = REVISIONS[-1]
     if found == ours:
         return
     if found is not None and found not in REVISIONS:

@@ -20,7 +20,8 @@ MARIADB: dict[str, Any] = {
     "mariadb_collate": "utf8mb4_nopad_bin",
 }
 """Whatever a server's or a database's defaults are: transactions, every character there is, comparison byte by byte.
-MariaDB's own defaults would take 'a' for 'A', and a text with and without a space at its end for the same."""
+MariaDB's own defaults would take 'a' for 'A', and a text with and without a space at its end for the same. The tables
+here do not carry it: SQLAlchemy would load that dialect for everybody; where tables are created they get it."""
 
 
 class LongText(sa.Text):
@@ -67,7 +68,6 @@ runs = sa.Table(
     sa.Column("summary", LongText(), nullable=False),
     sa.Index("ix_lmflow_runs_state", "state", "created_at"),
     sa.Index("ix_lmflow_runs_parent_uuid", "parent_uuid"),
-    **MARIADB,
 )
 
 events = sa.Table(
@@ -79,7 +79,6 @@ events = sa.Table(
     sa.Column("kind", sa.String(64), nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("data", LongText(), nullable=False),
-    **MARIADB,
 )
 
 attempts = sa.Table(
@@ -98,7 +97,6 @@ attempts = sa.Table(
     sa.Column("ref_digits", sa.String(32), nullable=False),
     sa.Column("progress", sa.Double, nullable=False),
     sa.Column("outcome", sa.String(255), nullable=False),
-    **MARIADB,
 )
 
 leases = sa.Table(
@@ -114,7 +112,6 @@ leases = sa.Table(
     sa.Column("lease_seconds", sa.Double, nullable=False),
     sa.Column("expires_at", sa.Double, nullable=False),
     sa.Column("beat", sa.BigInteger, nullable=False),
-    **MARIADB,
 )
 
 control = sa.Table(
@@ -125,5 +122,4 @@ control = sa.Table(
     sa.Column("kind", sa.String(64), nullable=False),
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("data", LongText(), nullable=False),
-    **MARIADB,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
+import threading
 import time
 from collections.abc import Callable
 
@@ -12,10 +13,10 @@ from lmflow.runner.conditions import find_condition
 from lmflow.runner.heartbeat import CANCEL
 from lmflow.runner.recall import recall_outcome
 from lmflow.runner.runs import Drive, resume_run
-from lmflow.tasks.cancelling import ANSWER, CANCELLED, TOO_LATE
+from lmflow.tasks.cancelling import ANSWER, TOO_LATE
 from lmflow.xapi.connection import Connection
 
-WAITING = "waiting"
+CANCELLED, WAITING = "cancelled", "waiting"
 
 
 def cancel_run(
@@ -32,48 +33,64 @@ def cancel_run(
     The request is stored: an owner that dies before it has answered leaves it to the next one, and so do we when the
     time is over. Asking twice is safe.
     """
-    if run.state.is_terminal:
-        return _judge_ended(drive, run)
-    number = drive.database.control.append(run.uuid, CANCEL, {"by": by, "reason": reason})
+    number = 0
+    if not run.state.is_terminal:
+        number = drive.database.control.append(run.uuid, CANCEL, {"by": by, "reason": reason})
     until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     while True:
-        run = drive.database.runs.get(run.uuid)
-        answered = _find_answer(drive, run, number)
+        answered = _find_answer(drive, run.uuid, number)
         if answered is not None:
             return answered
-        if find_condition(drive.database, run) != "running":
-            outcome = _take_up(drive, open_connection, run)
-            if outcome is not None and outcome.reason not in ("", "unknown"):
-                because = f"lmflow let go of the run ({outcome.reason}); the request stands"
-                return Cancellation(WAITING, because, outcome)
-        elif until is not None and time.monotonic() >= until:
+        left = None if until is None else until - time.monotonic()
+        if drive.steering.stop.is_set() or (left is not None and left <= 0):
             because = "no answer within the time given; the request stands"
-            return Cancellation(WAITING, because, _recall(drive, run, "timeout"))
-        elif drive.steering.stop.wait(drive.waits.poll_seconds):
-            because = "lmflow was told to stop waiting; the request stands"
-            return Cancellation(WAITING, because, _recall(drive, run, "timeout"))
+            return Cancellation(WAITING, because, _recall(drive, drive.database.runs.get(run.uuid), "timeout"))
+        outcome = _take_up(drive, open_connection, run.uuid, left)
+        if outcome is None:
+            drive.steering.stop.wait(drive.waits.poll_seconds)
+        elif outcome.reason not in ("", "unknown"):  # let go of, for a reason that trying again would not mend
+            if until is not None and time.monotonic() >= until:
+                outcome = dataclasses.replace(outcome, reason="timeout")
+            because = f"lmflow let go of the run ({outcome.reason}); the request stands"
+            return _find_answer(drive, run.uuid, number) or Cancellation(WAITING, because, outcome)
 
 
-def _take_up(drive: Drive, open_connection: Callable[[], Connection], run: Run) -> Outcome | None:
-    with contextlib.suppress(LockedError):  # its owner is just letting go of it, or somebody else was faster
+def _take_up(
+    drive: Drive, open_connection: Callable[[], Connection], run_uuid: str, left_seconds: float | None
+) -> Outcome | None:
+    """Drive a run that nobody drives, so that the request is served; None where there is, or was, an owner.
+
+    When the time is over the run is let go of, resumable. It is driven to its end also where it is too late to cancel.
+    """
+    run = drive.database.runs.get(run_uuid)
+    if run.state.is_terminal or find_condition(drive.database, run) == "running":
+        return None
+    timer = threading.Timer(left_seconds, drive.steering.detach) if left_seconds is not None else None
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
+    try:
         return resume_run(drive, open_connection, run)
-    time.sleep(drive.waits.poll_seconds)
+    except LockedError:  # its owner is just letting go of it, or somebody else was faster
+        return None
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+def _find_answer(drive: Drive, run_uuid: str, number: int) -> Cancellation | None:
+    """Return the owner's answer to our request, or what the end of the run says."""
+    answers = drive.database.events.list(run_uuid, kind=ANSWER)
+    run = drive.database.runs.get(run_uuid)
+    if run.state.is_terminal:
+        outcome = _recall(drive, run)
+        if outcome.cancelled:
+            return Cancellation(CANCELLED, run.summary, outcome)
+        return Cancellation(TOO_LATE, f"it had ended: {run.state}; {run.summary}", outcome)
+    for event in answers:
+        if int(event.data["number"]) >= number:
+            return Cancellation(str(event.data["answer"]), str(event.data["because"]), _recall(drive, run))
     return None
-
-
-def _find_answer(drive: Drive, run: Run, number: int) -> Cancellation | None:
-    """Return the answer to our request; a cancel is one only when the run has ended by it."""
-    for event in drive.database.events.list(run.uuid, kind=ANSWER):
-        data = event.data
-        if int(data["number"]) >= number and (data["answer"] != CANCELLED or run.state.is_terminal):
-            return Cancellation(str(data["answer"]), str(data["because"]), _recall(drive, run))
-    return _judge_ended(drive, run) if run.state.is_terminal else None
-
-
-def _judge_ended(drive: Drive, run: Run) -> Cancellation:
-    outcome = _recall(drive, run)
-    answer = CANCELLED if outcome.cancelled else TOO_LATE
-    return Cancellation(answer, f"it had ended: {run.state}; {run.summary}", outcome)
 
 
 def _recall(drive: Drive, run: Run, reason: str = "") -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lmflow.exceptions import FlowSuspended, UnreachableError
 from lmflow.models import Event, Finding, Outcome, Run, RunState
 from lmflow.runner.places import describe_place
-from lmflow.runner.recall import find_findings, find_left, is_cancelled, recall_outcome
+from lmflow.runner.recall import find_findings, find_left, recall_outcome
 from lmflow.tasks import cancelling
 from lmflow.tasks.changes import list_changes
 from lmflow.tasks.context import Context
@@ -33,9 +33,7 @@ def end_reverted(context: Context, run: Run) -> Outcome:
     vm = reads.read_vm(context.connection, run.request.vm_uuid)
     remove_traces(context)
     place = describe_place(context.connection, run.request, vm)
-    why = _say_why(events, findings)
-    _answer_reverted(context, state, why)
-    summary = f"{place}; {why}"
+    summary = f"{place}; {_say_why(events, findings)}"
     context.database.runs.set_state(context.fence, state, summary=summary)
     return make_outcome(context, run.uuid, vm_state=place)
 
@@ -45,27 +43,27 @@ def end_moved(context: Context, run: Run) -> Outcome:
     atoms = {a.name: a for a in context.database.atoms(run, "settle")}
     results = atoms["conclude"].results
     summary = str(results["summary"]) if isinstance(results, dict) else f"{run.request.vm_name} moved"
-    cancelling.answer_if_asked(context, cancelling.TOO_LATE, summary)
     context.database.runs.set_state(context.fence, RunState.SUCCESS, summary=summary)
     return make_outcome(context, run.uuid, vm_state=summary)
 
 
 def suspend(context: Context, run: Run, why: FlowSuspended) -> Outcome:
     """Store that the run was let go of, or that a person must decide, and say what is seen of the VM now."""
-    state = RunState.UNKNOWN if why.reason == "unknown" else RunState.SUSPENDED
-    if run.state is RunState.DIRTY:  # a repair that was interrupted leaves it as it was: rolled back, something left
-        state = RunState.DIRTY
-    summary = run.summary if state is RunState.DIRTY else why.message
-    if state is RunState.UNKNOWN:
-        cancelling.answer_if_asked(context, cancelling.NOT_NOW, f"where it runs is unknown: {why.message}")
+    state, summary = RunState.SUSPENDED, why.message
+    if why.reason == "unknown":
+        state = RunState.UNKNOWN
+    elif run.state is RunState.DIRTY or (run.state is RunState.UNKNOWN and not _is_settled_since(context)):
+        state, summary = run.state, run.summary  # taken up and let go of again: it is as it was
     context.database.runs.set_state(context.fence, state, summary=summary)
+    if state is RunState.UNKNOWN:
+        cancelling.answer(context, cancelling.NOT_NOW, f"where it runs is unknown: {summary}")
     try:
         vm = reads.read_vm(context.connection, run.request.vm_uuid)
         place = describe_place(context.connection, run.request, vm)
     except UnreachableError as error:
         place = f"cannot say where {run.request.vm_name} is: {error.message}"
     if state is RunState.UNKNOWN:
-        place = f"UNKNOWN where {run.request.vm_name} runs: {why.message}. {place} (this proves nothing)"
+        place = f"UNKNOWN where {run.request.vm_name} runs: {summary}. {place} (this proves nothing)"
     return make_outcome(context, run.uuid, vm_state=place, reason=why.reason)
 
 
@@ -88,12 +86,12 @@ def make_outcome(context: Context, run_uuid: str, *, vm_state: str = "", reason:
     )
 
 
-def _answer_reverted(context: Context, state: RunState, why: str) -> None:
-    """Tell whoever asked for a cancel: it was that, or the run had failed by itself before."""
-    if state is not RunState.REFUSED and is_cancelled(context.database.events.list(context.run_uuid)):
-        cancelling.answer_if_asked(context, cancelling.CANCELLED, why)
-    else:
-        cancelling.answer_if_asked(context, cancelling.TOO_LATE, f"it had failed by itself: {why}")
+def _is_settled_since(context: Context) -> bool:
+    """Tell whether this owner has a verdict on a run that was unknown when it was taken up."""
+    events = context.database.events.list(context.run_uuid)
+    taken = max((e.sequence for e in events if e.kind == "taken_over"), default=0)
+    verdicts = [e for e in events if e.kind == "verdict" and e.sequence > taken]
+    return bool(verdicts) and verdicts[-1].data["kind"] != "unknown"
 
 
 def find_unsettled(context: Context) -> tuple[str, ...]:

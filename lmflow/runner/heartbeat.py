@@ -8,6 +8,7 @@ import threading
 from lmflow.exceptions import LeaseLost, UnreachableError
 from lmflow.tasks.cancelling import ANSWER
 from lmflow.tasks.context import Context
+from lmflow.tasks.steering import CancelWish
 
 LOG = logging.getLogger(__name__)
 
@@ -50,23 +51,25 @@ class Heartbeat(threading.Thread):
                 )
 
     def listen(self, *, patient: bool = False) -> None:
-        """Pass on a request to cancel that nobody has answered yet; one that an owner before us heard counts too.
+        """Pass on the latest request to cancel that nobody has answered; one that an owner before us heard counts too.
 
         UnreachableError when the database is away, at once unless ``patient``.
         """
         context = self._context
-        for request in context.database.control.list(context.run_uuid, after=self._heard, patient=patient):
+        requests = context.database.control.list(context.run_uuid, after=self._heard, patient=patient)
+        if not requests:
+            return
+        answers = context.database.events.list(context.run_uuid, kind=ANSWER, patient=patient)
+        answered = max((int(event.data["number"]) for event in answers), default=0)
+        for request in requests:
             self._heard = request.number
-            if request.kind == CANCEL and request.number > self._find_answered():
+            if request.kind == CANCEL and request.number > answered:
                 by, reason = str(request.data["by"]), str(request.data["reason"])
-                context.steering.cancel(by, reason, number=request.number)
+                context.cancelling.asked = CancelWish(by, reason, request.number)
                 context.say("message", f"{by} asks for a cancel" + (f": {reason}" if reason else ""))
 
-    def _find_answered(self) -> int:
-        answers = self._context.database.events.list(self._context.run_uuid, kind=ANSWER)
-        return max((int(event.data["number"]) for event in answers), default=0)
-
     def finish(self) -> None:
-        """Stop renewing and wait for the thread to end."""
+        """Stop renewing and wait for the thread to end, if it was started."""
         self._over.set()
-        self.join()
+        if self.ident is not None:
+            self.join()

@@ -27,8 +27,9 @@ def recall_outcome(run: Run, events: tuple[Event, ...], *, reason: str = "") -> 
 
 
 def is_cancelled(events: tuple[Event, ...]) -> bool:
-    """Tell whether a step failed because somebody had asked for a cancel."""
-    return any(e.kind == "failure" and bool(e.data.get("cancelled")) for e in events)
+    """Tell whether the last step that failed did so because somebody had asked for a cancel."""
+    failures = [e for e in events if e.kind == "failure"]
+    return bool(failures) and bool(failures[-1].data.get("cancelled"))
 
 
 def find_findings(events: tuple[Event, ...]) -> tuple[Finding, ...]:

@@ -12,7 +12,7 @@ from lmflow.runner.reports import describe_sight
 from lmflow.runner.runs import Drive, go_on, take_up
 from lmflow.tasks.context import Context
 from lmflow.tasks.verdicts import make_watch
-from lmflow.tasks.watch import Sight
+from lmflow.tasks.watch import Sight, Watch
 from lmflow.verdict import DECIDED, VerdictKind
 from lmflow.xapi.connection import Connection
 
@@ -42,14 +42,25 @@ def resolve_run(drive: Drive, open_connection: Callable[[], Connection], run: Ru
 
 def _resolve(decision: Decision, context: Context, run: Run) -> Outcome:
     watch = make_watch(context)
+    sight = _look_open(context, run, watch, decision)
+    context.pause(context.waits.quiet_seconds)  # what the two hosts say is heard twice, as for a verdict
+    sight = _look_open(context, run, watch, decision)
+    _record(context, sight, decision)
+    return go_on(context, run)
+
+
+def _look_open(context: Context, run: Run, watch: Watch, decision: Decision) -> Sight:
+    """Return a look that leaves the question open, with what the hosts themselves say; RefusedError otherwise."""
     sight = watch.look()
     while sight.verdict.kind in (VerdictKind.WAIT, VerdictKind.ASK):  # ends: a pool that does not settle is overdue
         context.pause(context.waits.poll_seconds)
         sight = watch.look()
     _check_open(run, sight)
+    if sight.evidence.witness is None:  # a pool that does not settle was not asked
+        evidence = dataclasses.replace(sight.evidence, witness=watch.ask(sight.hosts))
+        sight = dataclasses.replace(sight, evidence=evidence)
     _check_witnesses(run, sight, decision)
-    _record(context, sight, decision)
-    return go_on(context, run)
+    return sight
 
 
 def _check_open(run: Run, sight: Sight) -> None:
@@ -70,9 +81,16 @@ def _check_witnesses(run: Run, sight: Sight, decision: Decision) -> None:
         (request.destination_uuid, request.destination_name),
     ):
         view = sight.evidence.testimony(host_uuid)
-        if view is None or (view.power_state == "Running") == (host_uuid == decision.host_uuid):
+        if view is None:
+            continue
+        digits = sight.evidence.ref_digits
+        moving = any(digits and t.ref_digits == digits and t.state == "Pending" for t in view.tasks)
+        agrees = (view.power_state == "Running") == (host_uuid == decision.host_uuid)
+        if agrees and not (view.incoming or moving):
             continue
         says = f"says that {request.vm_name} is {view.power_state}" if view.power_state else "does not know it"
+        if view.incoming or moving:
+            says = f"says that {request.vm_name} is on its way"
         raise RefusedError(
             f"{name} itself {says}, against this decision",
             state_now="; ".join(describe_sight(run, sight)),

@@ -140,11 +140,11 @@ def _take_over(context: Context, run: Run, previous: Lease | None) -> None:
 
 def _drive(drive: Drive, context: Context, run: Run, work: Callable[[Context, Run], Outcome]) -> Outcome:
     heartbeat = Heartbeat(context)
-    heartbeat.start()
     try:
         with _reported_loss(run), steered_by_signals(drive.steering, cancel_by=drive.cancel_by):
             try:
-                heartbeat.listen(patient=True)
+                heartbeat.listen(patient=True)  # before anything is sent
+                heartbeat.start()
                 return work(context, run)
             except FlowSuspended as why:
                 return ending.suspend(context, run, why)

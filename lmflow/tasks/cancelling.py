@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from lmflow.exceptions import CancelledError
+from lmflow.exceptions import CancelledError, SessionNotArmedError, XapiFailureError
 from lmflow.tasks.context import Context
 from lmflow.tasks.steering import CancelWish
 from lmflow.tasks.watch import Sight
 from lmflow.xapi import async_tasks
 
-CANCELLED, TOO_LATE, NOT_NOW = "cancelled", "too_late", "not_now"
+TOO_LATE, NOT_NOW = "too_late", "not_now"
 ANSWER = "cancel_answer"
 SENT = "cancel_sent"
 
 
 def check_cancel(context: Context) -> None:
     """Raise CancelledError when a cancel is wished for. Only where it is known that nothing was sent."""
-    wish = context.steering.wish
-    if wish is not None:
+    for wish in context.find_wishes():
         raise CancelledError(f"{wish.describe()} before anything was sent")
 
 
@@ -27,21 +26,19 @@ def serve_cancel(context: Context, sight: Sight) -> None:
     that has ended, has no effect. A task that shows no ``cancel`` is in its last phase only if it showed one before;
     a new one shows none either for a moment (source: a recorded xapi).
     """
-    wish, task = context.steering.wish, sight.evidence.task
-    if wish is None:
-        return
-    book, pending = context.cancelling, task is not None and task.status == "pending"
-    if task is not None and pending and book.sent_to == task.uuid:
-        return
+    wishes, task, book = context.find_wishes(), sight.evidence.task, context.cancelling
+    pending = task is not None and task.status == "pending"
+    if not wishes or (book.sent_to and (not pending or book.sent_to == (task.uuid if task else ""))):
+        return  # it was sent: what became of it is to be seen
     if task is not None and pending and task.cancellable:
-        _send(context, wish, task.uuid)
+        _send(context, wishes[0], task.uuid)
     elif pending and book.seen_cancellable:
-        answer(context, wish, TOO_LATE, "the guest is being moved over: the migration goes on to its end")
+        answer(context, TOO_LATE, "the guest is being moved over: the migration goes on to its end")
     elif book.since is None:
         book.since = context.clock()
     elif context.clock() - book.since > context.waits.cancel_seconds:
         because = "the pool does not let its task be cancelled now" if pending else "it is under way without a task"
-        answer(context, wish, NOT_NOW, because)
+        answer(context, NOT_NOW, because)
 
 
 def note_task(context: Context, sight: Sight) -> None:
@@ -60,23 +57,29 @@ def find_cancel(context: Context) -> CancelWish | None:
 def _send(context: Context, wish: CancelWish, task_uuid: str) -> None:
     context.adopt_session()
     context.record(SENT, {"task_uuid": task_uuid, "by": wish.by, "reason": wish.reason})
-    if async_tasks.cancel_task(context.connection, task_uuid):
+    try:
+        taken = async_tasks.cancel_task(context.connection, task_uuid)
+    except SessionNotArmedError:
+        return  # the session was lost since the look: the next one has another
+    except XapiFailureError as error:
+        answer(context, NOT_NOW, f"the pool refused to cancel the task: {error.message}")
+        return
+    if taken:
         context.cancelling.sent_to = task_uuid
         context.say("message", f"pool_migrate: cancel sent ({wish.describe()})")
 
 
-def answer(context: Context, wish: CancelWish, word: str, because: str) -> None:
-    """Record the answer, for whoever asked; from then on nothing is wished for any more."""
-    data = {"answer": word, "because": because, "number": wish.number, "by": wish.by, "reason": wish.reason}
+def answer(context: Context, word: str, because: str) -> None:
+    """Record for whoever asked why the run goes on; from then on nothing is wished for any more.
+
+    The end of a run is an answer by itself, and none is recorded then.
+    """
+    wishes = context.find_wishes()
+    if not wishes:
+        return
+    number = max(wish.number for wish in wishes)
+    data = {"answer": word, "because": because, "number": number, "by": wishes[0].by, "reason": wishes[0].reason}
     context.record(ANSWER, data)
-    if word != CANCELLED:
-        context.say("message", f"not cancelled: {because}")
-    if context.steering.wish is wish:
-        context.steering.wish = None
-
-
-def answer_if_asked(context: Context, word: str, because: str) -> None:
-    """Answer the wish that stands, if one does."""
-    wish = context.steering.wish
-    if wish is not None:
-        answer(context, wish, word, because)
+    context.say("message", f"not cancelled: {because}")
+    context.cancelling.answered += wishes
+    context.cancelling.since = None

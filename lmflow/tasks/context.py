@@ -12,7 +12,7 @@ from lmflow.db.database import Database
 from lmflow.db.fence import Fence
 from lmflow.exceptions import FlowSuspended, LeaseLost, UnreachableError
 from lmflow.models import MoveRequest, Notice, Waits
-from lmflow.tasks.steering import Steering
+from lmflow.tasks.steering import CancelWish, Steering
 from lmflow.xapi.connection import Connection
 
 
@@ -22,8 +22,10 @@ def ignore_notice(notice: Notice) -> None:
 
 @dataclasses.dataclass(slots=True)
 class Cancelling:
-    """What this owner has seen and done about a wish to cancel."""
+    """What this owner has heard, seen and done about wishes to cancel. ``asked`` is the latest stored request."""
 
+    asked: CancelWish | None = None
+    answered: list[CancelWish] = dataclasses.field(default_factory=list)
     seen_cancellable: bool = False
     sent_to: str = ""
     since: float | None = None
@@ -57,6 +59,11 @@ class Context:
         """Raise FlowSuspended when the run has had its time; what is under way in the pool goes on."""
         if self.clock() - self.started_at > self.waits.deadline_seconds:
             raise FlowSuspended("deadline", f"not done within {self.waits.deadline_seconds:g} s; the pool may go on")
+
+    def find_wishes(self) -> tuple[CancelWish, ...]:
+        """Return the wishes to cancel this run that were not answered yet: a stored one, one of the caller's hand."""
+        made = (self.cancelling.asked, self.steering.wish)
+        return tuple(w for w in made if w is not None and not any(w is a for a in self.cancelling.answered))
 
     def pause(self, seconds: float) -> None:
         """Wait, but wake at once when told to stop; then raise as ``check_hold``."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from lmflow import checks
-from lmflow.models import PBD, Snapshot, TaskView
+from lmflow.models import PBD, Host, Snapshot, TaskView
 from lmflow.tasks import changes
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.context import Context
 from lmflow.tasks.verdicts import wait_for_verdict
 from lmflow.verdict import Sent, VerdictKind
 from lmflow.xapi import changes as pool_changes
-from lmflow.xapi import reads
+from lmflow.xapi import reads, witness
 
 PLUG = "plug_pbd"
 
@@ -149,7 +149,18 @@ def _proved_absent(context: Context) -> bool:
     before = sight.evidence.sent is Sent.NOTHING and sight.verdict.kind is VerdictKind.REDO
     if not (before or sight.verdict.kind is VerdictKind.ROLL_BACK):
         return False
+    if sight.evidence.decided and _is_said_to_be_there(context, sight.hosts):
+        return False
     return sight.vm is None or there not in (sight.vm.resident_on_uuid, sight.vm.scheduled_to_be_resident_on_uuid)
+
+
+def _is_said_to_be_there(context: Context, hosts: tuple[Host, ...]) -> bool:
+    """Ask the destination itself, where only a person decided that the VM is elsewhere; no answer says nothing."""
+    host = next((h for h in hosts if h.uuid == context.request.destination_uuid), None)
+    if host is None or not context.connection.profile.use_witness:
+        return False
+    view = witness.ask(context.connection, host, context.request.vm_uuid)
+    return view.answered and (view.power_state == "Running" or view.incoming)
 
 
 def _leave(context: Context, change: changes.Change, why: str) -> None:

@@ -20,9 +20,10 @@ class CancelWish:
 
 
 class Steering:
-    """A hand on a run that is being driven in this process. Its methods may be called from any thread or handler.
+    """A hand on whatever is driven with it in this process. Its methods may be called from any thread or handler.
 
-    ``stop`` lets go of the run, which stays resumable; ``wish`` asks for it to be cancelled and stands until answered.
+    ``stop`` lets go of the run, which stays resumable; ``wish`` asks for it to be cancelled. With one hand on several
+    runs both are for all of them.
     """
 
     __slots__ = ("stop", "wish")
@@ -35,7 +36,6 @@ class Steering:
         """Let go of the run as soon as its step allows; what the pool has begun goes on."""
         self.stop.set()
 
-    def cancel(self, by: str, reason: str = "", *, number: int = 0) -> None:
+    def cancel(self, by: str, reason: str = "") -> None:
         """Ask for a cancel; where it comes too late the run goes on to its true end."""
-        before = self.wish
-        self.wish = CancelWish(by, reason, max(number, before.number if before else 0))
+        self.wish = CancelWish(by, reason)

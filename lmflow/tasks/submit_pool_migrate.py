@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any, Final
 
 from lmflow import checks
@@ -16,7 +17,7 @@ from lmflow.exceptions import (
     UnreachableError,
     XapiFailureError,
 )
-from lmflow.models import Attempt, Finding, Snapshot, StartedTask, TaskView
+from lmflow.models import Attempt, Finding, Snapshot, StartedTask, TaskView, XapiError
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.cancelling import check_cancel, find_cancel
 from lmflow.tasks.context import Context
@@ -188,17 +189,30 @@ def suspend_unknown(context: Context, because: str) -> None:
 
 
 def fail_stayed(context: Context, because: str, attempt: Attempt | None, task: TaskView | None) -> None:
-    """Record that the VM is verified not to be on the destination, then fail, so that the flow reverts."""
-    error = task.error if task is not None else None
-    wish = find_cancel(context) if task is not None and task.status == "cancelled" else None
-    if wish is not None:
-        because = f"{wish.describe()}; {because}"
-    data = {"kind": VerdictKind.ROLL_BACK.value, "because": because, "error": error.to_json() if error else None}
-    context.record("verdict", data)
-    if attempt is not None and attempt.state != "ended":
-        context.database.attempts.ended(context.fence, attempt.uuid, "stayed")
-    if wish is not None:
-        raise CancelledError(because)
-    raise MigrationFailedError(
-        because, xapi_code=error.code if error else "", xapi_params=error.params if error else ()
-    )
+    """Record that the VM is verified not to be on the destination, then fail, so that the flow reverts.
+
+    An attempt that was found to have stayed before fails for the reason that was recorded then.
+    """
+    if attempt is not None and attempt.state == "ended":
+        data: Mapping[str, Any] = _find_roll_back(context) or {"because": because}
+    else:
+        wish = find_cancel(context) if task is not None and task.status == "cancelled" else None
+        error = task.error if task is not None else None
+        data = {
+            "kind": VerdictKind.ROLL_BACK.value,
+            "because": f"{wish.describe()}; {because}" if wish is not None else because,
+            "error": error.to_json() if error else None,
+            "cancelled": wish is not None,
+        }
+        context.record("verdict", data)
+        if attempt is not None:
+            context.database.attempts.ended(context.fence, attempt.uuid, "stayed")
+    if data.get("cancelled"):
+        raise CancelledError(data["because"])
+    failed = XapiError.from_json(data["error"]) if data.get("error") else XapiError("")
+    raise MigrationFailedError(data["because"], xapi_code=failed.code, xapi_params=failed.params)
+
+
+def _find_roll_back(context: Context) -> Mapping[str, Any] | None:
+    verdicts = context.database.events.list(context.run_uuid, kind="verdict")
+    return next((e.data for e in reversed(verdicts) if e.data["kind"] == VerdictKind.ROLL_BACK.value), None)

@@ -70,7 +70,7 @@ class Watch:
         )
         result = verdict.decide(evidence)
         if result.kind is VerdictKind.ASK:
-            evidence = dataclasses.replace(evidence, witness=self._ask(hosts), rivals=self._count_rivals(attempt))
+            evidence = dataclasses.replace(evidence, witness=self.ask(hosts), rivals=self._count_rivals(attempt))
             result = verdict.decide(evidence)
         return Sight(evidence=evidence, verdict=result, vm=vm, hosts=hosts, attempt=attempt)
 
@@ -88,8 +88,8 @@ class Watch:
         settled = verdict.is_settled(self._looks, now=now, waits=self._waits)
         return settled, verdict.is_overdue(self._looks, now=now, waits=self._waits)
 
-    def _ask(self, hosts: tuple[Host, ...]) -> tuple[WitnessView, ...]:
-        """Ask the destination first: a copy that ends between the two questions is then seen as under way."""
+    def ask(self, hosts: tuple[Host, ...]) -> tuple[WitnessView, ...]:
+        """Ask both hosts, the destination first: a copy that ends between the questions is then seen as under way."""
         if not self._connection.profile.use_witness:
             return ()
         known = {h.uuid: h for h in hosts}

@@ -95,7 +95,7 @@ def test_an_upgrade_says_from_where_to_where(url: str) -> None:
 def test_a_database_without_our_tables_needs_an_upgrade(url: str) -> None:
     engine = open_engine(url)
     with pytest.raises(ConfigurationError, match="no tables of lmflow"):
-        migrations.check_version(engine)
+        migrations.check_version(engine, migrations.find_version(engine))
     engine.dispose()
 
 

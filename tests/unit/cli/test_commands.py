@@ -42,6 +42,13 @@ def ask(*arguments: list[str], environment: Mapping[str, str] | None = None) -> 
     return [(code, text) for code, text in replies], modules
 
 
+def test_our_commands_are_found_where_their_entry_points_say() -> None:
+    for entry in importlib.metadata.entry_points(group="lmflow.cli"):
+        factory, name, rest = LmflowApp().command_manager.find_command([*entry.name.split("_"), "--there"])
+        assert (name, rest) == (entry.name.replace("_", " "), ["--there"])
+        assert factory is entry.load()
+
+
 def test_the_help_has_the_line_of_every_command() -> None:
     commands = LmflowApp().command_manager
     lines = {name: (commands.find_command(name.split())[0].__doc__ or "").strip().split("\n")[0] for name in NAMES}

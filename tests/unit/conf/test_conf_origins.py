@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from oslo_config import cfg
 
-from lmflow.conf import OptionValue, explain, find_shared, list_opts, list_values, options
-from lmflow.conf.origins import mask_url
+from lmflow.conf import list_opts, options
+from lmflow.conf.origins import OptionValue, explain, find_shared, list_values, mask_url
 from lmflow.conf.reading import Reader
 from lmflow.models import PoolProfile
 
