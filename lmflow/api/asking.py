@@ -102,6 +102,20 @@ def _can_mean(text: str, uuid_: str, name: str) -> bool:
     return uuid_.startswith(text) or name.startswith(text)
 
 
+def check_at_rest(vm: VM, host: Host) -> None:
+    """Raise RefusedError when a VM that is on its destination is being moved by somebody else: it may not stay."""
+    if "pool_migrate" in vm.current_operations:
+        finding = Finding(
+            rule="submit",
+            code="OTHER_OPERATION_IN_PROGRESS",
+            message=f"{vm.name_label} is on {host.name_label} and busy with pool_migrate, which is not lmflow's",
+            remedy="look at the VM when that is over, then ask again",
+        )
+        raise RefusedError(
+            finding.message, findings=(finding,), state_now=f"{vm.name_label} runs on {host.name_label}, being moved"
+        )
+
+
 def refuse_foreign(other: Connection, destination: str, vm: VM) -> None:
     """Raise RefusedError when this other pool has a host of that name; return when it has none."""
     found = find_matches(destination, reads.list_hosts(other))

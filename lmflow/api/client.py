@@ -234,6 +234,8 @@ class Client(Records):
             host = self._find_host(connection, wanted.destination, vm)
             request = asking.make_request(connection, wanted, vm, (host.uuid, host.name_label))
             if vm.power_state == "Running" and vm.resident_on_uuid == host.uuid:
+                self._database.runs.check_vm_is_free(request)
+                asking.check_at_rest(vm, host)
                 return self._end_before(request, strict=strict, keep=bool(wanted.request_id))
             return runs.start_run(self._drive(steering), connection, request)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import importlib
 import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
@@ -102,7 +103,8 @@ class _Answering(DisplayCommandBase[Any]):
             drop_output()
         except OSError as error:
             drop_output()
-            self.get_app().printer.insist(f"lmflow: the answer could not be written: {error.strerror}")
+            if error.errno != errno.EIO:  # the terminal was closed: there is nobody to tell
+                self.get_app().printer.insist(f"lmflow: the answer could not be written: {error.strerror}")
             return int(answer.exit if self.moves_vms else Exit.INTERNAL)
         return int(answer.exit)
 

@@ -135,6 +135,9 @@ def _crash(app: LmflowApp, pool: DemoPool) -> int:
         if child.poll() is None:
             os.kill(child.pid, signal.SIGKILL)
         child.wait()
+    if app.printer.is_terminal and app.printer.stream is not None:
+        app.printer.stream.write("\r\x1b[K")  # the bar of the one that was killed
+        app.printer.stream.flush()
     app.stdout.write(f"killed at pool_migrate {progress * 100:.0f} %.  Now: {_name_resume(app, pool)}\n")
     return 0
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from lmflow.cli.demo_pool import PROFILE, find_demo
-from lmflow.exceptions import ConfigurationError
+from lmflow.exceptions import ConfigurationError, UsageError
 from lmflow.models import PoolProfile, Waits
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def get_place(app: LmflowApp) -> Place:
             "no configuration was found and no demo pool runs",
             advice="lmflow demo, or write ~/.config/lmflow/lmflow.conf with a [pool:NAME] section",
         )
+    if app.options.pool and app.options.pool not in place.profiles:
+        raise UsageError(f"no pool profile is called {app.options.pool!r}", candidates=sorted(place.profiles))
     return place
 
 

@@ -77,7 +77,7 @@ def explain_error(error: BaseException) -> Iterator[str]:
     if xapi_code and xapi_code not in first:
         yield f"  XAPI says: {' '.join((xapi_code, *getattr(error, 'xapi_params', ())))}"
     if isinstance(error, exceptions.UnreachableError):
-        yield from (f"  tried: {each}" for each in error.tried)
+        yield from (f"  tried: {each}" for each in error.tried if each.partition(": ")[2] not in first)
     state_now, advice = getattr(error, "state_now", ""), getattr(error, "advice", "")
     if state_now:
         yield f"  the VM now: {state_now}"

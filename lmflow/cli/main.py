@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import importlib
 import importlib.metadata
 import sys
@@ -22,6 +23,8 @@ from lmflow.cli.lazily import delay_imports
 from lmflow.cli.printer import Printer, drop_output, ensure_streams, find_fault
 from lmflow.exceptions import FlowSuspended, LeaseLost, UsageError
 
+# What a write to stdout ends with when nobody reads it, or there is no room; unbuffered, the write itself says so.
+_OUTPUT_FAULTS = (errno.EPIPE, errno.ENOSPC, errno.EIO)
 _ABOUT = "Live migration in XAPI pools that survives the death of whatever runs it."
 
 
@@ -203,9 +206,8 @@ class LmflowApp(App):
         return "\n".join((self.parser.format_help(), *lines))
 
     def _report(self, error: BaseException) -> int:
-        fault = find_fault(self.stdout) if isinstance(error, OSError) else None
-        if fault:
-            return self._report_fault(fault, 0)
+        if isinstance(error, OSError) and error.errno in _OUTPUT_FAULTS:
+            return self._report_fault(find_fault(self.stdout) or error, 0)
         from lmflow.cli.errors import report_error  # noqa: PLC0415 - the models, which the help does not need
 
         return report_error(self.printer, error, debug=self.options.debug, find_state_dir=self._find_state_dir)

@@ -29,7 +29,7 @@ class Migrate(ShowCommand):
         )
         parser.add_argument(
             "--request-id",
-            default="",
+            type=parse_name,
             metavar="ID",
             help="names this request for ever: the same ID returns, or re-attaches to, the first run",
         )
@@ -47,7 +47,7 @@ class Migrate(ShowCommand):
                 parsed_args.vm,
                 parsed_args.to or "",
                 pool=app.options.pool or place.default_pool,
-                request_id=parsed_args.request_id,
+                request_id=parsed_args.request_id or "",
                 reason=parsed_args.reason,
                 strict=parsed_args.strict,
             )

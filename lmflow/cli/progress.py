@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from lmflow.cli import logs
 from lmflow.cli.door import Place
 from lmflow.cli.exits import Exit, get_exit
 from lmflow.cli.printer import Printer
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from lmflow.api import Client
 
 LINE_SECONDS = 10.0
+_TOLD = logging.getLogger(logs.TOLD)
 _DIGITS = re.compile(r"\d+")
 _READING = ("record_", "observe", "validate_")
 _MARKS = {
@@ -146,8 +149,10 @@ class _Guarded:
         self.run_uuid = ""
 
     def notify(self, notice: Notice) -> None:
-        """Pass a notice on."""
+        """Pass a notice on, and to the log file."""
         self.run_uuid = notice.run_uuid or self.run_uuid
+        if notice.kind != "progress":
+            _TOLD.info("%s", notice.text, extra={"run_uuid": notice.run_uuid})
         self._try(lambda display: display.show(notice))
 
     def close(self) -> None:
@@ -172,16 +177,18 @@ class Following:
     client: Client
     printer: Printer
     signals: int
+    close: Callable[[], None]
     seen: set[int] = dataclasses.field(default_factory=set)
 
     def judge(self, outcome: Outcome) -> Exit:
         """Return the exit code of an outcome; when a signal made lmflow let go, say what goes on and what to do."""
         if outcome.reason != "detached":
             return get_exit(outcome)
+        self.close()  # the bar, on whose line the words would stand
         short, by_hand = outcome.run.uuid[:8], self._saw(signal.SIGINT)
         self.printer.insist(
             f"{'ctrl-C' if by_hand else 'told to stop'}: lmflow let go of run {short}."
-            "  What the pool has begun goes on; nothing is undone."
+            "  What the pool has begun goes on."
         )
         self.printer.insist(f"  the run is resumable.  try: lmflow resume {short}")
         return Exit.SIGINT if by_hand else Exit.INTERRUPTED
@@ -206,10 +213,11 @@ def follow(
     try:
         with _noted_signals() as signals, place.open_client(display.notify) as client:
             try:
-                yield Following(client, printer, signals)
+                yield Following(client, printer, signals, display.close)
             finally:
                 display.close()
     except KeyboardInterrupt:
+        display.close()
         _explain_interrupt(printer, display.run_uuid, left)
         raise
 

@@ -36,5 +36,12 @@ class RunList(ListCommand):
         lines = (f"{shorten(row[0])}  {row[1]}  {row[2]} -> {row[3]}  {row[5].upper()}  {row[8]}" for row in rows)
         if parsed_args.formatter == "table" and not parsed_args.columns:
             shown = ("run", "vm", "source", "destination", "condition", "phase", "created")
-            return Answer(shown, tuple((shorten(row[0]), *row[1:4], *row[5:8]) for row in rows), lines)
+            return Answer(
+                shown, tuple((shorten(row[0]), *row[1:4], *row[5:7], _shorten_time(row[7])) for row in rows), lines
+            )
         return Answer(RUN_COLUMNS, rows, lines)
+
+
+def _shorten_time(text: str) -> str:
+    """Return month, day, hour and minute: in a table of eighty columns there is no room for more."""
+    return text[5:16].replace("T", " ")

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from lmflow.models import Cancellation, Choice, Outcome, Run, StatusLine, StatusReport, WhyReport
 
 _SHORT = 8
+_WHILE_OPEN = {
+    "interrupted": "interrupted: its owner is gone, nobody drives it",
+    "timeout": "not ended within the time given: the run goes on",
+}
 
 OUTCOME_COLUMNS = (
     "run", "request_id", "vm", "vm_uuid", "source", "destination", "state", "exit_code", "already_there", "summary",
@@ -38,6 +42,8 @@ def shorten(run_uuid: str) -> str:
 def describe_move(run: Run) -> str:
     """Return ``web-01  xcp-a -> xcp-b``."""
     request = run.request
+    if not request.destination_name:  # none was named, and none was found
+        return request.vm_name
     return f"{request.vm_name}  {request.source_name or '?'} -> {request.destination_name}"
 
 
@@ -79,6 +85,8 @@ def tell_outcome(outcome: Outcome) -> Iterator[str]:
         return
     past = f" ({outcome.seconds:.1f} s{_tell_interruptions(outcome.interruptions)})" if outcome.seconds else ""
     yield f"run {shorten(run.uuid)}  {describe_move(run)}  {run.state.value.upper()}{past}"
+    if outcome.reason in _WHILE_OPEN:
+        yield f"  {_WHILE_OPEN[outcome.reason]}"
     if outcome.vm_state:
         yield from wrap("the VM", outcome.vm_state)
     if outcome.choice:
@@ -184,7 +192,8 @@ def make_status_row(line: StatusLine) -> tuple[Any, ...]:
 
 def tell_why(report: WhyReport) -> Iterator[str]:
     """Yield what was written last, what the pool says now, the verdict and what to do."""
-    yield f"run {shorten(report.run.uuid)}  {describe_move(report.run)}  {report.run.state.value.upper()}"
+    condition = report.condition or report.run.state.value
+    yield f"run {shorten(report.run.uuid)}  {describe_move(report.run)}  {condition.upper()}"
     yield from _fold("last written", report.last_written)
     for number, each in enumerate(report.evidence):
         yield from _fold("" if number else "evidence now", each)

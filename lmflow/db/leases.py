@@ -140,5 +140,5 @@ def locked_by(lease: Lease) -> LockedError:
         f"run {lease.run_uuid} is owned by {owners.describe(lease.owner)}; its lease expires in {seconds:.0f} s "
         "unless it is renewed",
         run_uuid=lease.run_uuid,
-        advice=f"wait {seconds:.0f} s and try again, or look at it: lmflow run show {lease.run_uuid[:8]}",
+        advice=f"lmflow run wait {lease.run_uuid[:8]}",
     )

@@ -147,6 +147,10 @@ class RunStore:
         """Return the run that holds the VM: running, suspended or unknown."""
         return next(iter(self._select(_RUNS.c.active_key == _active_key(pool_uuid, vm_uuid), limit=1)), None)
 
+    def check_vm_is_free(self, request: MoveRequest) -> None:
+        """Raise LockedError, with its UUID, when an open run holds the VM."""
+        self._transactor.read(lambda conn: _check_vm_is_free(conn, request))
+
     def list(self, *, states: Collection[RunState] | None = None, limit: int | None = 100) -> tuple[Run, ...]:
         """Return runs in any of these states, newest first; None for all states, and for all of them."""
         wanted = sa.true() if states is None else _RUNS.c.state.in_([state.value for state in states])
@@ -194,6 +198,8 @@ def _active_key(pool_uuid: str, vm_uuid: str) -> str:
 def _make_values(run_uuid: str, request: MoveRequest, kind: str) -> dict[str, Any]:
     if not 0 < len(request.request_id) <= schema.REQUEST_ID_LENGTH:
         raise UsageError(f"a request id has 1 to {schema.REQUEST_ID_LENGTH} characters, not {len(request.request_id)}")
+    if not request.request_id.isprintable():
+        raise UsageError("a request id has no control characters", advice="give it letters, digits and dashes")
     return {
         "uuid": run_uuid,
         "request_id": request.request_id,
@@ -239,5 +245,5 @@ def _check_vm_is_free(conn: sa.Connection, request: MoveRequest) -> None:
     raise LockedError(
         f"VM {first.request.vm_name or first.request.vm_uuid} is held by run {first.uuid} ({first.state}){owner}",
         run_uuid=first.uuid,
-        advice=f"lmflow run show {first.uuid[:8]}, or lmflow resume {first.uuid[:8]} if its owner is gone",
+        advice=f"lmflow run wait {first.uuid[:8]}, or lmflow resume {first.uuid[:8]} if its owner is gone",
     )

@@ -102,7 +102,10 @@ class StatusReport(Model):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WhyReport(Model):
-    """What we wrote last, what the pool says now, and what follows."""
+    """What we wrote last, what the pool says now, and what follows.
+
+    ``condition`` is the run's state, or interrupted when its owner is gone.
+    """
 
     run: Run
     last_written: str
@@ -110,3 +113,4 @@ class WhyReport(Model):
     verdict: str
     explanation: str
     advice: str
+    condition: str = ""

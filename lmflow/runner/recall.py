@@ -12,13 +12,13 @@ def recall_outcome(run: Run, events: tuple[Event, ...], *, reason: str = "") -> 
     """
     return Outcome(
         run=run,
-        vm_state=run.summary,
+        vm_state=run.summary if run.state.is_terminal else "not looked at: lmflow status asks the pool",
         reason=reason,
         already_there=run.state is RunState.SUCCESS and not run.move_uuid,  # recorded without a flow
         findings=find_findings(events),
         error=_find_error(events),
         left=find_left(events),
-        advice=_advise(run),
+        advice=_advise(run, reason),
         seconds=run.updated_at - run.created_at,
         interruptions=len([e for e in events if e.kind == "taken_over"]),
         cancelled=run.state in (RunState.FAILED, RunState.DIRTY) and is_cancelled(events),
@@ -55,12 +55,16 @@ def _find_error(events: tuple[Event, ...]) -> XapiError | None:
     return XapiError.from_json(errors[-1]) if errors else None
 
 
-def _advise(run: Run) -> str:
+def _advise(run: Run, reason: str) -> str:
     """Name one command to try; a run that was rolled back is never resumed, a new one is offered."""
     short, request = run.uuid[:8], run.request
     if run.state is RunState.FAILED:
         to = f" --to {request.destination_name}" if request.destination_name else ""
         return f"lmflow migrate {request.vm_name}{to} (a new run)"
+    if run.state is RunState.REFUSED:
+        return f"lmflow check {request.vm_name}"
+    if run.state is RunState.RUNNING:
+        return f"lmflow resume {short}" if reason == "interrupted" else f"lmflow run wait {short}"
     of_state = {
         RunState.DIRTY: f"lmflow repair {short}",
         RunState.UNKNOWN: f"lmflow why {short}",

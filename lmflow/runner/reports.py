@@ -51,6 +51,7 @@ def make_why(database: Database, connection: Connection, run: Run, *, waits: Wai
         verdict=kind.value.upper().replace("_", "-"),
         explanation=f"{sight.verdict.because}; {_MEANING[kind]}",
         advice=_advise(database, run, kind),
+        condition=find_condition(database, run),
     )
 
 
@@ -63,6 +64,7 @@ def make_blind_why(database: Database, run: Run, error: LmflowError) -> WhyRepor
         verdict=CANNOT_SAY,
         explanation=f"where {run.request.vm_name} is now cannot be said without the pool",
         advice=error.advice or "make the pool reachable, then ask again",
+        condition=find_condition(database, run),
     )
 
 

@@ -59,7 +59,8 @@ def make_run_picture(
     return dataclasses.replace(
         drawn,
         title=f"run {run.uuid[:8]}  {request.vm_name}  {request.source_name} -> {request.destination_name}",
-        subtitle=run.state.value.upper() + (f": {run.summary}" if run.summary else ""),
+        subtitle=("INTERRUPTED" if interrupted else run.state.value.upper())
+        + (f": {run.summary}" if run.summary else ""),
         nodes=nodes,
         frontier=tuple(node.id for node in nodes if node.state in _UNDER_WAY) if stopped else (),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.invariants import Invariants
-from tests.support.kills import kill_when_progress, query
+from tests.support.kills import kill_when_progress, query, wait_until
 from tests.support.pool import SimulatedPool
 from tests.support.scene import Scene
 from tests.support.worlds import get_item, write_world
@@ -130,3 +131,42 @@ def test_a_decision_that_is_none_is_refused(
     assert refused.returncode == 2
     assert said in refused.stderr
     assert state_of(scene) == "unknown"
+
+
+@pytest.mark.parametrize("where", [("--on", "B"), ("--nowhere",)], ids=["source", "nowhere"])
+def test_a_destination_that_has_it_is_heard_also_while_the_pool_does_not_settle(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, invariants: Invariants, where: tuple[str, ...]
+) -> None:
+    def from_b_to_c(world: dict[str, Any]) -> None:
+        get_item(world, "vms", "v").update(host="B", cpu_features_of="B")
+        get_item(world, "storage", "S")["hosts"]["C"] = "unplugged"
+
+    scene.waits = {"pool_seconds": 3.0}
+    pool = simulator(write_world(tmp_path / "p.json", from_b_to_c))
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "stop", "host": "source", "at": 0.3})
+    lmflow("migrate", "v", "--to", "C", "--request-id", "r")
+    metrics = pool.records("host_metrics")[pool.get("host", "B")["metrics"]]["uuid"]
+    pool.control("POST", "/object", {"class": "host_metrics", "uuid": metrics, "fields": {"live": False}})
+    assert pool.runs_on("v") == ["C"]
+    refused = lmflow("resolve", "r", *where, "--reason", "I think so")
+    assert refused.returncode == 3, refused.stdout + refused.stderr
+    assert decisions(scene) == []
+    assert "Async.PBD.unplug" not in pool.changing_calls()
+
+
+def test_a_decision_that_was_broken_off_leaves_the_question_open(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    scene.waits = {"quiet_seconds": 30.0, "settle_seconds": 3.0}
+    pool = simulator(write_world(tmp_path / "p.json"), "--refuse-witness")
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "fail"})
+    scene.waits["quiet_seconds"] = 0.1
+    scene.write_config()
+    assert lmflow(*MIGRATE).returncode == 7
+    scene.waits["quiet_seconds"] = 30.0
+    scene.write_config()
+    deciding = scene.popen("resolve", "r", "--on", "A", "--reason", "I think so")
+    assert wait_until(lambda: "taken over" in scene.read_output(deciding)[1], deciding, "the takeover")
+    deciding.send_signal(signal.SIGINT)
+    assert deciding.wait(60) == 130, scene.read_output(deciding)
+    assert (state_of(scene), decisions(scene)) == ("unknown", [])

@@ -26,7 +26,7 @@ def test_55_the_second_run_names_the_first_and_the_same_request_re_attaches(
     assert wait_until(lambda: bool(pool.effects("v")), first, "the submit"), scene.read_output(first)
     (run,) = scene.runs()
     for profile in ("lab", "twin"):
-        for destination in (("--to", "C"), ()):
+        for destination in (("--to", "C"), ("--to", "A"), ()):
             second = lmflow("--pool", profile, "migrate", "v", *destination)
             assert second.returncode == 10, second.stdout + second.stderr
             assert run["run"] in second.stderr
