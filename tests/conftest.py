@@ -1,6 +1,7 @@
 """Fixtures for every room: pools in processes of their own, ended by their pid."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,12 @@ import pytest
 
 from tests.support.scene import Scene
 from tests.support.servers import Servers
+
+
+# A test run in the background of a script has them ignored, and so would the commands that tests interrupt.
+for _number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture

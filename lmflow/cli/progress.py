@@ -177,8 +177,8 @@ class Following:
     client: Client
     printer: Printer
     signals: int
-    close: Callable[[], None]
     seen: set[int] = dataclasses.field(default_factory=set)
+    close: Callable[[], None] = lambda: None
 
     def judge(self, outcome: Outcome) -> Exit:
         """Return the exit code of an outcome; when a signal made lmflow let go, say what goes on and what to do."""
@@ -213,7 +213,7 @@ def follow(
     try:
         with _noted_signals() as signals, place.open_client(display.notify) as client:
             try:
-                yield Following(client, printer, signals, display.close)
+                yield Following(client, printer, signals, close=display.close)
             finally:
                 display.close()
     except KeyboardInterrupt:

@@ -85,7 +85,8 @@ def _find_answer(drive: Drive, run_uuid: str, number: int) -> Cancellation | Non
     if run.state.is_terminal:
         outcome = _recall(drive, run)
         if outcome.cancelled:
-            return Cancellation(CANCELLED, run.summary, outcome)
+            failures = drive.database.events.list(run_uuid, kind="failure")
+            return Cancellation(CANCELLED, str(failures[-1].data["text"]), outcome)
         return Cancellation(TOO_LATE, f"it had ended: {run.state}; {run.summary}", outcome)
     for event in answers:
         if int(event.data["number"]) >= number:

@@ -105,7 +105,7 @@ def test_a_wrong_password_is_exit_9_with_what_was_tried(simulator: Simulator, he
     pool.password_file.write_text("not-it\n")
     done = here("migrate", "web-01", "--to", "xcp-b")
     assert done.returncode == 9
-    assert "tried: " in done.stderr
+    assert "127.0.0.1: SESSION_AUTHENTICATION_FAILED" in done.stderr
     assert "not-it" not in done.stderr
     assert scene.runs() == []
 

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.mysql.mariadb import MariaDBDialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from lmflow.db import schema
+from lmflow.db.alembic.versions import r0001_initial
 from lmflow.db.clock import Now
 
 DIALECTS = {"postgresql": postgresql.dialect(), "mariadb": MariaDBDialect(), "sqlite": sqlite.dialect()}
@@ -47,10 +48,16 @@ def test_keys_fit_into_mariadbs_limit() -> None:
 
 def test_mariadb_compares_keys_byte_by_byte_and_keeps_long_texts() -> None:
     for table in schema.metadata.sorted_tables:
-        statement = str(CreateTable(table).compile(dialect=DIALECTS["mariadb"]))
+        copy = table.to_metadata(sa.MetaData())
+        copy.dialect_kwargs.update(schema.MARIADB)  # as the revision gives them, see below
+        statement = str(CreateTable(copy, include_foreign_key_constraints=[]).compile(dialect=DIALECTS["mariadb"]))
         for option in ("ENGINE=InnoDB", "CHARSET=utf8mb4", "COLLATE utf8mb4_nopad_bin"):
             assert option in statement
         assert not re.search(r" TEXT\b", statement)
+
+
+def test_the_revision_makes_mariadbs_tables_so() -> None:
+    assert r0001_initial._MARIADB == schema.MARIADB
 
 
 @pytest.mark.parametrize(
