@@ -10,7 +10,6 @@ import pytest
 from tests.support.scene import Scene
 from tests.support.servers import Servers
 
-
 # A test run in the background of a script has them ignored, and so would the commands that tests interrupt.
 for _number in (signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:
