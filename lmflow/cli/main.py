@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
+import gc
 import importlib
 import importlib.metadata
 import sys
@@ -25,6 +26,9 @@ from lmflow.exceptions import FlowSuspended, LeaseLost, UsageError
 
 # What a write to stdout ends with when nobody reads it, or there is no room; unbuffered, the write itself says so.
 _OUTPUT_FAULTS = (errno.EPIPE, errno.ENOSPC, errno.EIO)
+# Objects made before the collector looks for cycles: importing SQLAlchemy makes so many that lasting ones are looked at
+# again and again. The cycles of a long migration are collected all the same.
+_COLLECTED_AFTER = 50_000
 _ABOUT = "Live migration in XAPI pools that survives the death of whatever runs it."
 
 
@@ -35,7 +39,10 @@ class Commands(CommandManager):
     an upgrade that follows an installation within two minutes.
     """
 
-    _known: dict[str, Any] | None = None
+    def __init__(self, namespace: str) -> None:
+        self._known: dict[str, Any] | None = None
+        self._added: dict[str, Any] = {}
+        super().__init__(namespace)
 
     def load_commands(self, namespace: str) -> None:
         """Note the namespace; what is in it is looked up when somebody asks for a command that is not ours."""
@@ -46,7 +53,8 @@ class Commands(CommandManager):
         """Every command by name, ``run_list`` as ``run list``; reads what is installed. Nobody's goes before ours."""
         if self._known is None:
             found = (entry for group in self.group_list for entry in importlib.metadata.entry_points(group=group))
-            self._known = {entry.name.replace("_", " "): entry for entry in sorted(found, key=_is_ours)}
+            installed = {entry.name.replace("_", " "): entry for entry in sorted(found, key=_is_ours)}
+            self._known = {**self._added, **installed}
         return self._known
 
     @commands.setter
@@ -64,7 +72,8 @@ class Commands(CommandManager):
 
     def add_command(self, name: str, command_class: type[Command]) -> None:
         """Add one of cliff's own commands, unless an entry point has one of that name."""
-        self.commands.setdefault(name, EntryPointWrapper(name, command_class))
+        self._added.setdefault(name, EntryPointWrapper(name, command_class))
+        self._known = None
 
     def describe(self, name: str) -> str:
         """Return what a command does, in one line; only a command of somebody else is loaded for it."""
@@ -245,6 +254,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     ensure_streams()
     delay_imports()
+    gc.set_threshold(_COLLECTED_AFTER)
     try:
         return LmflowApp().run(list(sys.argv[1:] if argv is None else argv))
     finally:
