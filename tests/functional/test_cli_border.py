@@ -57,12 +57,18 @@ def test_a_reader_that_leaves_in_the_middle_is_no_error(shell: Shell) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("buffered", ["", "PYTHONUNBUFFERED=1"], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize("command", ["--help", "--version", "run list -f json", "graph"])
-def test_output_that_cannot_be_written_is_told(shell: Shell, command: str) -> None:
-    done = shell(f"lmflow -q {command} > /dev/full")
+def test_output_that_cannot_be_written_is_told(shell: Shell, command: str, buffered: str) -> None:
+    done = shell(f"{buffered} lmflow -q {command} > /dev/full")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "could not be written: No space left on device" in done.stderr
+
+
+def test_a_reader_that_has_gone_away_is_no_defect_of_an_unbuffered_command(shell: Shell) -> None:
+    done = shell("set -o pipefail; for i in {1..3}; do PYTHONUNBUFFERED=1 lmflow complete --shell bash | true; done")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-", "2>/dev/full"])
