@@ -126,9 +126,8 @@ class Client(Records):
                 outcomes.append(self._resume(found, steering))
             except LmflowError as error:  # one pool that cannot be reached is no reason to leave the others' runs
                 outcomes.append(self._tell_left(found, error))
-            if (
-                steering.stop.is_set() or steering.wish is not None
-            ):  # whoever wants this one to end wants no other begun
+            # Whoever wants this one to end wants no other begun.
+            if steering.stop.is_set() or steering.wish is not None:
                 break
         return tuple(outcomes)
 
