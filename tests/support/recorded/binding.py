@@ -99,7 +99,7 @@ class Binding:
         return self.translate(recorded) == seen
 
     def _compare_dicts(self, recorded: dict[str, Any], seen: dict[str, Any], path: str) -> Iterator[Difference]:
-        pairs, missing, more = self._match(list(recorded), list(seen), lambda a, b: self._pair_texts(a, b))
+        pairs, missing, more = self._match(list(recorded), list(seen), self._pair_texts)
         for old, new in pairs:
             yield from self._compare(recorded[old], seen[new], f"{path}/{name_of(old)}")
         for old in missing:

@@ -52,17 +52,20 @@ def _given(cls: str, name: str) -> dict[str, Any]:
     raise KeyError(f"no {cls} {name!r} was recorded")
 
 
+def _disk(name: str, sr: str = "shared-nfs") -> dict[str, Any]:
+    return {"name": name, "sr": sr, "size": "1 GiB"}
+
+
 def _vm(name: str, **changes: Any) -> dict[str, Any]:
     """Describe a VM as the recorded ones were made: 512 MiB, one CPU, a disk of 1 GiB and an interface."""
-    made = {
+    return {
         "name": name,
         "memory": "512 MiB",
         "vcpus": 1,
-        "disks": [{"name": f"{name}-disk", "sr": "shared-nfs", "size": "1 GiB"}],
+        "disks": [_disk(f"{name}-disk")],
         "vifs": ["Pool-wide network 0"],
         **changes,
     }
-    return made
 
 
 def make_lab(**vms: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,17 +74,13 @@ def make_lab(**vms: Mapping[str, Any]) -> dict[str, Any]:
         "vm1": _vm("vm1", host="h1"),
         "vm-run": _vm("vm-run", host="h1"),
         "vm-halted": _vm("vm-halted"),
-        "vm-local": _vm(
-            "vm-local", host="h1", disks=[{"name": "vm-local-disk", "sr": "Local storage", "size": "1 GiB"}]
-        ),
+        "vm-local": _vm("vm-local", host="h1", disks=[_disk("vm-local-disk", "Local storage")]),
         "vm-nodisk": _vm("vm-nodisk", host="h1", disks=[]),
         "vm-big": _vm("vm-big", memory="12000 MiB"),
         "vm-notools": _vm("vm-notools", host="h1", drivers=False),
         "vm-internal": _vm("vm-internal", host="h1", vifs=["priv-h1"]),
         "vm-big2": _vm("vm-big2", memory="12000 MiB"),
-        "vm-tpl": _vm(
-            "vm-tpl", is_a_template=True, disks=[{"name": "vm-halted-disk", "sr": "shared-nfs", "size": "1 GiB"}]
-        ),
+        "vm-tpl": _vm("vm-tpl", is_a_template=True, disks=[_disk("vm-halted-disk")]),
     }
     for name, change in vms.items():
         known_name = name.replace("_", "-")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.client
-import re
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,7 +14,7 @@ from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool
 from tests.support.recorded import lab, masks, trace
 from tests.support.recorded.binding import TOKEN, Binding, Difference
-from tests.support.recorded.reading import Leaf, Tree, read_body, read_value
+from tests.support.recorded.reading import Tree, read_body, read_value
 from tests.support.recorded.trace import Item
 from tests.support.wire import WireClient
 
@@ -252,11 +251,3 @@ class Topic:
             player.play_beside(item)
         else:
             player.play(item)
-
-
-_WORD = re.compile(r"\W+")
-
-
-def text_of(tree: Tree) -> str:
-    """Give the text of a reply that is one value."""
-    return tree.text if isinstance(tree, Leaf) else str(tree)
