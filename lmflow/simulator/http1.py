@@ -1,26 +1,28 @@
-"""Requests and replies of HTTP/1.x, as far as XAPI speaks it; header names and their order are XAPI's."""
+"""Requests and replies of HTTP/1.x, as far as XAPI speaks it; header names, their order and the pages are XAPI's."""
 
 from __future__ import annotations
 
 import html
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
-_LINE_LIMIT = 65_536
-_HEADER_LIMIT = 200
-BODY_LIMIT = 8 * 1024 * 1024
-_REASONS = {200: "OK", 401: "Unauthorised", 403: "Forbidden", 500: "Internal Error", 501: "Not Implemented"}
+_REASONS = {
+    200: "OK",
+    401: "Unauthorised",
+    403: "Forbidden",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    500: "Internal Error",
+    501: "Method not implemented",
+    503: "Service Unavailable",
+}
 _SORRY = (
     "An unexpected error occurred; please wait a while and try again. If the problem persists, please contact your "
     "support representative."
 )
-
-
-class MalformedRequest(ValueError):  # noqa: N818 - what the client sent
-    """The request cannot be answered but with an error page."""
 
 
 @dataclass(slots=True)
@@ -34,25 +36,24 @@ class HttpRequest:
     headers: Mapping[str, str]
     body: bytes
     dropped: threading.Event
+    keep_alive: bool = True
 
     @property
     def path(self) -> str:
         """The target without its query."""
-        return urlsplit(self.target).path
+        return self.target if "?" not in self.target and "#" not in self.target else urlsplit(self.target).path
 
     def query(self, name: str) -> str | None:
         """Give a parameter of the query, None when it is not there."""
         return next(iter(parse_qs(urlsplit(self.target).query).get(name, [])), None)
 
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the connection stays open after the reply."""
-        return self.version == "HTTP/1.1" and self.headers.get("connection", "").lower() != "close"
-
 
 @dataclass(slots=True)
 class HttpReply:
-    """A reply; ``sent`` is called once it was written."""
+    """A reply; ``sent`` is called once it was written.
+
+    ``deliver`` puts the whole reply on the connection in the server's place; the connection is closed after it.
+    """
 
     status: int
     body: bytes = b""
@@ -60,70 +61,78 @@ class HttpReply:
     headers: Mapping[str, str] = field(default_factory=dict)
     close: bool = False
     sent: Callable[[], None] | None = None
+    deliver: Callable[[socket.socket, bytes, threading.Event], None] | None = None
 
 
-def read_request(stream: BinaryIO, host_ref: str, dropped: threading.Event) -> HttpRequest | None:
-    """Read one request; None at the end of the stream or for a line that is no HTTP. MalformedRequest, OSError."""
-    words = stream.readline(_LINE_LIMIT).decode("latin-1").split()
-    if len(words) != 3 or not words[2].startswith("HTTP/"):
-        return None
-    headers: dict[str, str] = {}
-    while (line := stream.readline(_LINE_LIMIT)) not in {b"\r\n", b"\n"}:
-        if not line or len(headers) > _HEADER_LIMIT:
-            return None
-        name, _, value = line.decode("latin-1").partition(":")
-        headers[name.strip().lower()] = value.strip()
-    body = _read_body(stream, words[0], headers)
-    return None if body is None else HttpRequest(host_ref, words[0], words[1], words[2], headers, body, dropped)
+class RefusedRequest(Exception):  # noqa: N818 - what the client sent, not what went wrong here
+    """A request that cannot be read; ``reply`` is the page for it."""
+
+    def __init__(self, reply: HttpReply, version: str = "HTTP/1.1") -> None:
+        super().__init__(reply.status)
+        self.reply = reply
+        self.version = version
 
 
-def _read_body(stream: BinaryIO, method: str, headers: Mapping[str, str]) -> bytes | None:
-    """Read the body; None when the client went away before it was complete."""
-    text = headers.get("content-length")
-    if text is None:
-        if method == "POST":
-            raise MalformedRequest("Failure(content-length is missing)")
-        return b""
-    if not text.isdigit() or int(text) > BODY_LIMIT:
-        raise MalformedRequest("Failure(content-length)")
-    body = stream.read(int(text))
-    return body if len(body) == int(text) else None
+def _page(status: int, title: str, text: str, headers: Mapping[str, str] | None = None) -> HttpReply:
+    body = f"<html><body><h1>HTTP {status} {title}</h1>{text}</body></html>"
+    return HttpReply(status, body.encode(), "text/html", headers or {}, close=True)
 
 
-def _page(title: str, text: str) -> bytes:
-    return f"<html><body><h1>{title}</h1>{text}</body></html>".encode()
+def escape_page(text: str) -> str:
+    """Escape text for a page."""
+    return html.escape(text).replace("&#x27;", "&apos;")
+
+
+def error_page(markup: str) -> HttpReply:
+    """Make the page of an internal error around text that is markup already; the connection is closed."""
+    extra = f"<h1> Additional information </h1>{markup}"
+    return _page(500, "internal server error", _SORRY + extra)
 
 
 def server_error(info: str) -> HttpReply:
     """Make the page that XAPI answers when it cannot read a request; the connection is closed."""
-    extra = f"<h1> Additional information </h1>{html.escape(info)}".replace("&#x27;", "&apos;")
-    return HttpReply(500, _page("HTTP 500 internal server error", _SORRY + extra), "text/html", close=True)
+    return error_page(escape_page(info))
 
 
 def unauthorised() -> HttpReply:
     """Make the page of the witness for a request without a valid session; the connection is closed."""
-    text = "Please check your credentials and retry."
     headers = {"WWW-Authenticate": 'Basic realm="post_services_xenops"'}
-    return HttpReply(401, _page("HTTP 401 unauthorised", text), "text/html", headers, close=True)
+    return _page(401, "unauthorised", "Please check your credentials and retry.", headers)
 
 
 def forbidden() -> HttpReply:
     """Make the page for a resource that nobody may have; the connection is closed."""
-    text = "Access to the requested resource is forbidden."
-    return HttpReply(403, _page("HTTP 403 forbidden", text), "text/html", close=True)
+    return _page(403, "forbidden", "Access to the requested resource is forbidden.")
 
 
-def not_implemented() -> HttpReply:
+def timed_out() -> HttpReply:
+    """Make the page for a client that does not finish its headers; the connection is closed."""
+    return _page(408, "request timeout", "Timed out waiting for the request.")
+
+
+def headers_too_large() -> HttpReply:
+    """Make the page for headers over the limit; the connection is closed."""
+    return _page(431, "request header fields too large", "Exceeded the maximum header size.")
+
+
+def not_implemented(method: str) -> HttpReply:
     """Make the page for a method that XAPI does not know; the connection is closed."""
-    return HttpReply(501, _page("HTTP 501 not implemented", "This method is not supported."), "text/html", close=True)
+    return _page(501, "Method Not Implemented", f"<p>Unknown {escape_page(method)} not supported.<br /></p>")
+
+
+def unavailable() -> HttpReply:
+    """Make the page that stands before a pool when nobody answers behind it; the connection is closed."""
+    return _page(503, "service unavailable", "The service is temporarily unavailable. Please try again later.")
 
 
 CROSS_ORIGIN = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "X-Requested-With"}
 
 
-def write_reply(reply: HttpReply, version: str, *, keep_alive: bool = False, method: str = "POST") -> bytes:
-    """Write head and body in one piece, so that no packet waits for another."""
+def write_reply(reply: HttpReply, version: str, *, keep_alive: bool = False) -> bytes:
+    """Write head and body in one piece, so that no packet waits for another; HEAD gets its page like any other."""
     connection = "keep-alive" if keep_alive else "close"
+    if reply.status == 403:
+        version = "HTTP/1.1"  # XAPI's page of this refusal does not look at the request
     lines = [f"{version} {reply.status} {_REASONS.get(reply.status, 'Unknown')}", f"content-length: {len(reply.body)}"]
     cache = "cache-control: no-cache, no-store"
     if reply.status == 200:
@@ -133,5 +142,4 @@ def write_reply(reply: HttpReply, version: str, *, keep_alive: bool = False, met
     else:
         lines += [f"content-type: {reply.content_type or 'text/html'}", f"connection: {connection}", cache]
     lines += [f"{name}: {value}" for name, value in reply.headers.items()]
-    body = b"" if method == "HEAD" else reply.body
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
+    return b"".join((("\r\n".join(lines) + "\r\n\r\n").encode(), reply.body))

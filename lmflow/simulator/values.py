@@ -31,8 +31,11 @@ EPOCH = DateTime("19700101T00:00:00Z")
 
 def copy_value(value: Value) -> Value:
     """Copy lists and dicts, deeply; everything else cannot change."""
+    kind = type(value)
+    if kind is str or kind is bool or kind is int:  # most values by far, and this is called for every one of them
+        return value
     if isinstance(value, list):
-        return [copy_value(item) for item in value]
+        return [copy_value(item) for item in value] if value else []
     if isinstance(value, dict):
-        return {key: copy_value(item) for key, item in value.items()}
+        return {key: copy_value(item) for key, item in value.items()} if value else {}
     return value

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from lmflow.simulator import jsonrpc
+from lmflow.simulator import jsonrpc, thumbprint
 from lmflow.simulator.audit import Entry, mask
 from lmflow.simulator.codec import LIST_METHODS, XML, Encoding, MalformedCall, parse_call
 from lmflow.simulator.dispatch import ASYNC, Call, Dispatcher
 from lmflow.simulator.failures import ApiFailure, ConnectionDrop
-from lmflow.simulator.faults import Fault
+from lmflow.simulator.faults import TASK_KINDS, Dribble, Fault, cut, reset
 from lmflow.simulator.http1 import (
     CROSS_ORIGIN,
     HttpReply,
@@ -19,6 +19,7 @@ from lmflow.simulator.http1 import (
     not_implemented,
     server_error,
     unauthorised,
+    unavailable,
 )
 from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.values import Value
@@ -26,6 +27,15 @@ from lmflow.simulator.values import Value
 _TASK_HEADER = "x-http-other-config-"
 WITNESS_PATH = "/services/xenops"
 JSON_PATH = "/jsonrpc"
+_DELIVERIES = {"reset_after": reset, "truncated": cut}
+
+
+def _answer_options(request: HttpRequest) -> HttpReply:
+    """Answer a browser's question whether it may call; the headers it asks for are always allowed."""
+    asked = request.headers.get("access-control-request-headers")
+    allowed = f"{asked}, X-Requested-With" if asked is not None else "X-Requested-With"
+    headers = {"Access-Control-Allow-Headers": allowed, "Access-Control-Allow-Methods": "PUT"}
+    return HttpReply(200, headers={**CROSS_ORIGIN, **headers})
 
 
 class Wire:
@@ -38,11 +48,11 @@ class Wire:
     def answer(self, request: HttpRequest) -> HttpReply:
         """Answer a request; ConnectionDrop when it gets no reply."""
         if request.method == "OPTIONS":
-            return HttpReply(200, headers={**CROSS_ORIGIN, "Access-Control-Allow-Methods": "PUT"})
-        if request.method in {"GET", "PUT"}:
+            return _answer_options(request)
+        if request.method in {"GET", "PUT", "CONNECT"}:
             return forbidden()
         if request.method != "POST":
-            return not_implemented()
+            return not_implemented(request.method)
         if request.path == WITNESS_PATH:
             return self._ask_witness(request)
         return self._answer_call(request)
@@ -57,16 +67,19 @@ class Wire:
             return server_error(str(problem))
         call_name = self._canonical(name)
         entry = self._begin(request, call_name, params)
-        self._kernel.faults.pass_point(call_name, "request_read")
-        due = self._kernel.faults.take(call_name)
+        self._kernel.faults.pass_point(call_name, "request_read", request.host_ref)
+        due = self._kernel.faults.take(call_name, request.host_ref)
         refusal = self._befall_before(due, request, entry, params)
         if refusal is not None:
             return refusal
-        call = Call(request.host_ref, name, params, entry, self._task_headers(request))
+        task_fault = next((fault for fault in due if fault.kind in TASK_KINDS), None)
+        call = Call(request.host_ref, name, params, entry, self._task_headers(request), task_fault)
         body = self._perform(call, encoding)
-        self._befall_after(due, entry)
-        self._kernel.faults.pass_point(call_name, "reply_written")
-        return HttpReply(200, body, encoding.content_type, CROSS_ORIGIN)
+        asked = thumbprint.make_header(self._kernel, request.headers, entry.outcome)
+        reply = HttpReply(200, body, encoding.content_type, {**CROSS_ORIGIN, **asked})
+        self._befall_after(due, entry, reply)
+        self._kernel.faults.pass_point(call_name, "reply_written", request.host_ref)
+        return reply
 
     def _canonical(self, name: str) -> str:
         """Spell a call as ``Class.message``, with ``Async.`` if it had it; unknown names stay as they came."""
@@ -76,7 +89,7 @@ class Wire:
 
     @staticmethod
     def _parse(request: HttpRequest) -> tuple[str, list[Value], Encoding]:
-        if request.path == JSON_PATH:
+        if request.path.startswith(JSON_PATH):
             return jsonrpc.parse_call(request.body)
         name, params = parse_call(request.body)
         return name, params, LIST_METHODS if name == "system.listMethods" else XML
@@ -129,19 +142,27 @@ class Wire:
                     request.dropped.wait(self._kernel.clock.real(fault.seconds) if fault.seconds else None)
                 entry.outcome, entry.effect = "closed", False
                 raise ConnectionDrop
-            elif fault.kind == "http_500":
-                entry.outcome, entry.effect = "http_500", False
-                return server_error("Failure(fault)")
+            elif fault.kind == "reset_before":
+                entry.outcome, entry.effect = "closed", False
+                return HttpReply(200, deliver=reset)
+            elif fault.kind in {"http_500", "http_503"}:
+                entry.outcome, entry.effect = fault.kind, False
+                return server_error("Failure(fault)") if fault.kind == "http_500" else unavailable()
             elif fault.kind == "session_invalid":
                 self._end_session(params)
         return None
 
-    @staticmethod
-    def _befall_after(due: list[Fault], entry: Entry) -> None:
-        """Lose the reply of a call that has had its effect."""
-        if any(fault.kind == "close_after" for fault in due):
-            entry.outcome = f"{entry.outcome}, reply lost"
-            raise ConnectionDrop
+    def _befall_after(self, due: list[Fault], entry: Entry, reply: HttpReply) -> None:
+        """Lose or spoil the reply of a call that has had its effect."""
+        for fault in due:
+            if fault.kind in {"close_after", "reset_after", "truncated"}:
+                entry.outcome = f"{entry.outcome}, reply lost"
+            if fault.kind == "close_after":
+                raise ConnectionDrop
+            if fault.kind in _DELIVERIES:
+                reply.deliver = _DELIVERIES[fault.kind]
+            elif fault.kind == "slow_reply":
+                reply.deliver, reply.close = Dribble(self._kernel.clock, fault.seconds), True
 
     def _end_session(self, params: list[Any]) -> None:
         """End the session of a call, so that this call and all later ones of it are refused."""
@@ -164,8 +185,8 @@ class Wire:
         name = f"xenops:{name}"
         entry = self._kernel.audit.begin(self._host_name(request), name, masked, uuid)
         entry.effect = False
-        self._kernel.faults.pass_point(name, "request_read")
-        due = self._kernel.faults.take(name)
+        self._kernel.faults.pass_point(name, "request_read", request.host_ref)
+        due = self._kernel.faults.take(name, request.host_ref)
         refusal = self._befall_before(due, request, entry, [session])
         if refusal is not None:
             return refusal
@@ -177,8 +198,7 @@ class Wire:
             return unauthorised()
         status, headers, body = self._kernel.witness(request.host_ref, session, request.body)
         entry.outcome = "ok" if status == 200 else f"http_{status}"
-        self._befall_after(due, entry)
-        self._kernel.faults.pass_point(name, "reply_written")
-        if status == 401:
-            return unauthorised()
-        return HttpReply(status, body, "", headers, close=status != 200)
+        reply = unauthorised() if status == 401 else HttpReply(status, body, "", headers, close=status != 200)
+        self._befall_after(due, entry, reply)
+        self._kernel.faults.pass_point(name, "reply_written", request.host_ref)
+        return reply

@@ -82,7 +82,8 @@ def test_what_is_no_call_gets_a_page_and_is_in_the_audit_log(wire: WireClient, b
 
 
 @pytest.mark.parametrize(
-    ("method", "status"), [(b"GET", b"403 Forbidden"), (b"PUT", b"403 Forbidden"), (b"HEAD", b"501 Not Implemented")]
+    ("method", "status"),
+    [(b"GET", b"403 Forbidden"), (b"PUT", b"403 Forbidden"), (b"HEAD", b"501 Method not implemented")],
 )
 def test_other_methods_are_refused(wire: WireClient, method: bytes, status: bytes) -> None:
     assert wire.exchange(method + b" / HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 " + status + b"\r\n")

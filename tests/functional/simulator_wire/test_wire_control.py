@@ -69,6 +69,33 @@ def test_faults_are_set_and_shown(wire: WireClient, control: Callable[..., Any])
     assert control("GET", "/faults") == []
 
 
+def test_a_fault_can_be_for_one_host_and_be_dropped(wire: WireClient, control: Callable[..., Any]) -> None:
+    fault = control("POST", "/faults", {"call": "*", "kind": "http_503", "host": "h2", "nth": 1})
+    assert fault["host"] == wire.ref("host", "h2")
+    wire.call("VM.get_all")
+    assert wire.raw("VM.get_all", wire.session, address="127.0.0.2").status == 503
+    control("POST", "/faults", {"call": "*", "kind": "http_503"})
+    assert control("DELETE", "/faults") == {"dropped": 1}
+    wire.call("VM.get_all")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"nth": 0}, {"seconds": -1}, {"progress": 2}, {"progress": "half"}, {"host": "h9"}, {"colour": "red"}],
+    ids=str,
+)
+def test_a_fault_that_makes_no_sense_is_refused(control: Callable[..., Any], wrong: dict[str, Any]) -> None:
+    control("POST", "/faults", {"call": "VM.get_all", "kind": "delay", **wrong}, status=400)
+    assert control("GET", "/faults") == []
+
+
+def test_a_hold_can_be_for_one_host(wire: WireClient, control: Callable[..., Any]) -> None:
+    control("POST", "/hold", {"call": "VM.get_all", "point": "request_read", "host": "h2"})
+    wire.call("VM.get_all")
+    assert control("GET", "/hold")[0]["reached"] is False
+    control("POST", "/hold", {"call": "VM.get_all", "point": "request_read", "where": "h2"}, status=400)
+
+
 def test_a_hold_is_set_watched_and_released(wire: WireClient, control: Callable[..., Any]) -> None:
     control("POST", "/hold", {"call": "VM.get_all", "point": "reply_written", "nth": 1})
     with in_background(lambda: wire.call("VM.get_all")) as call:
@@ -115,10 +142,11 @@ def test_a_part_can_add_a_route(control: Callable[..., Any], monkeypatch: pytest
 class Process:
     """A simulator that was started; ``ready`` is its ready file."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, control: bool = True) -> None:
         self.file = folder / "ready.json"
         self.file.unlink(missing_ok=True)
         command = [sys.executable, "-m", "lmflow.simulator", "--world", "lab", "--ready-file", str(self.file)]
+        command += ["--control-port", "0"] if control else []
         self.process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE)
         limit = time.monotonic() + 60
         while not self.file.exists():
@@ -144,8 +172,8 @@ class Process:
 def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
     made: list[Process] = []
 
-    def make(*options: str) -> Process:
-        made.append(Process(tmp_path, *options))
+    def make(*options: str, control: bool = True) -> Process:
+        made.append(Process(tmp_path, *options, control=control))
         return made[-1]
 
     yield make
@@ -203,3 +231,10 @@ def test_a_world_that_cannot_be_is_refused_in_words(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("no such pool can be: ")
     assert "Traceback" not in done.stderr
+
+
+def test_the_control_channel_is_closed_unless_it_is_asked_for(start: Callable[..., Process]) -> None:
+    process = start(control=False)
+    assert process.ready["control_port"] == 0
+    process.process.send_signal(signal.SIGTERM)
+    assert process.end() == 0

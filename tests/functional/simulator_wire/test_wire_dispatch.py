@@ -17,8 +17,42 @@ def test_an_unknown_call_is_named_without_async(wire: WireClient) -> None:
     assert wire.raw("Foo.bar").failure == ["MESSAGE_METHOD_UNKNOWN", "Foo.bar"]
 
 
-def test_a_call_of_the_model_that_nobody_wrote_is_unknown(wire: WireClient) -> None:
-    assert wire.refuse("VM.import_convert", "a", "b", NOBODY, {}) == ["MESSAGE_METHOD_UNKNOWN", "VM.import_convert"]
+def test_an_unknown_call_could_be_an_extension_and_its_session_is_checked_first(wire: WireClient) -> None:
+    assert wire.raw("Foo.bar", NOBODY).failure == ["SESSION_INVALID", NOBODY]
+    assert wire.raw("Foo.bar", 5).failure == ["INTERNAL_ERROR", "Failure(\"Expected string, got 'I(5)'\")"]
+
+
+def test_a_call_of_the_model_that_is_not_simulated_says_so(wire: WireClient) -> None:
+    assert wire.refuse("Cluster.pool_resync", NOBODY) == ["NOT_IMPLEMENTED", "Cluster.pool_resync"]
+
+
+def test_a_removed_call_is_counted_and_needs_a_session_before_it_says_that_it_is_gone(wire: WireClient) -> None:
+    assert wire.refuse("VBD_metrics.get_all_records") == ["MESSAGE_REMOVED"]
+    assert wire.refuse("VMPP.set_backup_type", "any", 7) == ["MESSAGE_REMOVED"]
+    assert wire.refuse("Async.VM.snapshot_with_quiesce", NOBODY, "name") == ["MESSAGE_REMOVED"]
+    assert wire.raw("VBD_metrics.get_all_records", NOBODY).failure == ["SESSION_INVALID", NOBODY]
+    assert wire.refuse("VBD_metrics.get_all_records", "more")[0] == "MESSAGE_PARAMETER_COUNT_MISMATCH"
+
+
+def test_what_hosts_call_among_themselves_needs_a_session_of_a_host(wire: WireClient) -> None:
+    text = 'Internal API "host.ha_disarm_fencing" call attempted with non-pool (external) session'
+    assert wire.refuse("host.ha_disarm_fencing", NOBODY) == ["INTERNAL_ERROR", text]
+
+
+def test_the_session_is_checked_before_the_want_of_an_async_form(wire: WireClient) -> None:
+    assert wire.raw("Async.VM.get_record", NOBODY, NOBODY).failure == ["SESSION_INVALID", NOBODY]
+
+
+def test_what_is_created_needs_the_fields_without_default(wire: WireClient) -> None:
+    missing = wire.refuse("secret.create", {})
+    assert missing == ["INTERNAL_ERROR", 'Server_helpers.Dispatcher_FieldNotFound("value")']
+    assert wire.refuse("secret.create", "x") == ["INTERNAL_ERROR", 'Failure("bad __structure")']
+    assert wire.refuse("secret.create", {"value": 7})[0] == "INTERNAL_ERROR"
+    secret = wire.call("secret.create", {"value": "v", "uuid": "mine"})
+    assert wire.call("secret.get_value", secret) == "v"
+    assert wire.call("secret.get_uuid", secret) != "mine"
+    wire.call("secret.destroy", secret)
+    assert wire.refuse("secret.get_value", secret) == ["HANDLE_INVALID", "secret", secret]
 
 
 def test_arguments_are_counted_without_the_session_and_before_it_is_checked(wire: WireClient) -> None:

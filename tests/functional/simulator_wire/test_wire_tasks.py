@@ -28,6 +28,7 @@ class Migration:
         self.context = ctx
         self.entered.set()
         assert ctx.task is not None
+        ctx.task.show_cancel()
         try:
             while not self.leave.wait(0.005):
                 if ctx.task.cancellable:
