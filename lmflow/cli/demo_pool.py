@@ -188,6 +188,7 @@ def _start(directory: Path, time_scale: float) -> None:
     ready_file = directory / "ready.json"
     ready_file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "lmflow.simulator", "--world", PROFILE, "--time-scale", str(time_scale)]
+    command += ["--control-port", "0"]
     command += ["--ready-file", str(ready_file), "--idle-exit", str(IDLE_EXIT_SECONDS)]
     command += ["--state", str(directory / "state.json")]
     with (directory / "simulator.log").open("ab") as log:

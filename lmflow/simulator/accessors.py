@@ -51,7 +51,7 @@ def _remove(store: Store, message: Message, ref: str, value: Value) -> None:
 
 
 def _get_record(store: Store, message: Message, ref: str) -> Value:
-    return store.record(message.cls, ref)
+    return store.snapshot(message.cls, ref)
 
 
 def _get_by_uuid(store: Store, message: Message, uuid: str) -> Value:
@@ -67,12 +67,11 @@ def _get_all(store: Store, message: Message) -> Value:
 
 
 def _get_all_records(store: Store, message: Message) -> Value:
-    with store.lock:
-        return {ref: store.record(message.cls, ref) for ref in store.refs(message.cls)}
+    return store.snapshots(message.cls)
 
 
 def _get_all_records_where(store: Store, message: Message, query: str) -> Value:
-    test = compile_query(query, frozenset(store.schema.classes[message.cls].fields))
+    test = compile_query(query, store.schema.classes[message.cls].fields.values())
     return {ref: record for ref, record in _get_all_records(store, message).items() if test(record)}
 
 

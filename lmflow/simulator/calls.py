@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lmflow.simulator import forwarding
 from lmflow.simulator.context import Context
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.registry import operation
@@ -34,21 +35,41 @@ def local_logout(ctx: Context) -> None:
     ctx.pool.sessions.logout_local(ctx.session_ref)
 
 
+@operation("session.change_password", effect=True)
+def change_password(ctx: Context, old_password: str, new_password: str) -> None:
+    """Change root's password."""
+    ctx.pool.sessions.change_password(old_password, new_password)
+
+
+@operation("session.get_all_subject_identifiers")
+def get_all_subject_identifiers(ctx: Context) -> list[str]:
+    """List the users of a directory who have sessions."""
+    return ctx.pool.sessions.subject_identifiers()
+
+
+@operation("session.logout_subject_identifier", effect=True)
+def logout_subject_identifier(ctx: Context, identifier: str) -> None:
+    """End every session of a user."""
+    ctx.pool.sessions.logout_identifier(identifier)
+
+
 @operation("task.create", effect=True)
 def task_create(ctx: Context, label: str, description: str) -> str:
     """Create a record that no operation stands behind."""
-    return ctx.pool.tasks.create_by_client(label, description, ctx.pool.coordinator_ref)
+    return ctx.pool.tasks.create_by_client(label, description, ctx.pool.coordinator_ref, ctx.session_ref)
 
 
 @operation("task.cancel", effect=True)
 def task_cancel(ctx: Context, task_ref: str) -> None:
-    """Ask for the end of a task."""
-    ctx.pool.tasks.cancel(task_ref)
+    """Ask for the end of a task; the call itself has a name there, and no record of its own."""
+    ctx.pool.rbac.check_task(ctx.session_ref, task_ref, ctx.pool.tasks.owner_of(task_ref))
+    ctx.pool.tasks.cancel(task_ref, ctx.dummy_task or f"DummyRef:|{ctx.store.make_uuid()}|task.cancel")
 
 
 @operation("task.destroy", effect=True)
 def task_destroy(ctx: Context, task_ref: str) -> None:
     """Remove a finished record, mark a pending one."""
+    ctx.pool.rbac.check_task(ctx.session_ref, task_ref, ctx.pool.tasks.owner_of(task_ref))
     ctx.pool.tasks.destroy(task_ref)
 
 
@@ -68,13 +89,26 @@ def event_inject(ctx: Context, cls: str, ref: str) -> str:
 
 @operation("event.get_current_id")
 def event_get_current_id(ctx: Context) -> int:
-    """Give the number of the newest change."""
-    return ctx.store.generation
+    """Give the number that the next event of event.next will have."""
+    return ctx.pool.events.queue.current_id
 
 
-@operation("pool.sync_database")
-def pool_sync_database(ctx: Context) -> None:
-    """Do nothing: the database of a simulated pool is never behind, unless a toolstack part says otherwise."""
+@operation("event.register")
+def event_register(ctx: Context, classes: list[str]) -> None:
+    """Let event.next tell this session of these classes too."""
+    ctx.pool.events.queue.register(ctx.session_ref, classes)
+
+
+@operation("event.unregister")
+def event_unregister(ctx: Context, classes: list[str]) -> None:
+    """Let event.next tell this session of these classes no more."""
+    ctx.pool.events.queue.unregister(ctx.session_ref, classes)
+
+
+@operation("event.next")
+def event_next(ctx: Context) -> list[dict[str, Any]]:
+    """Wait for what happened since this session asked last."""
+    return ctx.pool.events.queue.wait_for_next(ctx.session_ref)
 
 
 @operation("host.get_servertime")
@@ -82,4 +116,5 @@ def host_get_servertime(ctx: Context, host_ref: str) -> Any:
     """Give the pool's time; HOST_OFFLINE for a reference that is no host."""
     if host_ref == NULL or not ctx.store.exists("host", host_ref):
         raise ApiFailure("HOST_OFFLINE", host_ref)
+    forwarding.reach(ctx, host_ref)
     return ctx.clock.stamp()

@@ -22,6 +22,11 @@ class Clock:
         """Read the pool's time in seconds since 1970."""
         return self._start + (time.monotonic() - self._origin) * self.scale
 
+    def change_scale(self, scale: float) -> None:
+        """Let time pass faster or slower from now on; a wait that is under way keeps its real length."""
+        self._start, self._origin = self.now(), time.monotonic()
+        self.scale = scale
+
     def stamp(self, seconds: float | None = None) -> DateTime:
         """Write a pool time (now by default) the way XAPI does."""
         return DateTime.of(self.now() if seconds is None else seconds)

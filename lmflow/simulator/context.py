@@ -20,6 +20,8 @@ class Context:
     session_ref: str
     entry: Entry
     task: TaskHandle | None = None
+    dummy_task: str = ""
+    """What stands for the task of an Async call that has no record."""
 
     @property
     def store(self) -> Store:

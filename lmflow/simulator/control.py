@@ -33,6 +33,9 @@ class Controlled(Protocol):
     def real_domains(self) -> Callable[[], dict[str, list[str]]]:
         """What tells where domains really run."""
 
+    def find_host(self, name: str) -> str:
+        """Find a host's reference by name, UUID or reference; KeyError."""
+
     def busy(self) -> AbstractContextManager[None]:
         """Count a request as under way."""
 
@@ -60,17 +63,41 @@ def _get_secrets(pool: Controlled, _body: dict[str, Any]) -> Any:
     return list(pool.sessions.issued)
 
 
+_FAULT_KEYS = frozenset({"call", "kind", "nth", "seconds", "host", "progress"})
+_HOLD_KEYS = frozenset({"call", "point", "nth", "host"})
+
+
+def _check_keys(body: dict[str, Any], known: frozenset[str]) -> None:
+    if set(body) - known:
+        raise ValueError(f"there is no {', '.join(sorted(set(body) - known))}; known: {', '.join(sorted(known))}")
+
+
+def _host_of(pool: Controlled, body: dict[str, Any]) -> str:
+    """Give the reference of the host that a body names; "" when it names none."""
+    return pool.find_host(str(body["host"])) if body.get("host") else ""
+
+
 def _post_faults(pool: Controlled, body: dict[str, Any]) -> Any:
-    fault = pool.faults.add(body["call"], body["kind"], int(body.get("nth", 1)), float(body.get("seconds", 0.0)))
-    return fault.to_json()
+    _check_keys(body, _FAULT_KEYS)
+    nth, seconds = int(body.get("nth", 1)), float(body.get("seconds", 0.0))
+    progress, host = float(body.get("progress", 0.0)), _host_of(pool, body)
+    return pool.faults.add(body["call"], body["kind"], nth, seconds, host=host, progress=progress).to_json()
 
 
 def _get_faults(pool: Controlled, _body: dict[str, Any]) -> Any:
     return [fault.to_json() for fault in pool.faults.faults()]
 
 
+def _delete_faults(pool: Controlled, _body: dict[str, Any]) -> Any:
+    count = len(pool.faults.faults())
+    pool.faults.clear()
+    return {"dropped": count}
+
+
 def _post_hold(pool: Controlled, body: dict[str, Any]) -> Any:
-    return pool.faults.hold(body["call"], body["point"], int(body.get("nth", 1))).to_json()
+    _check_keys(body, _HOLD_KEYS)
+    host = _host_of(pool, body)
+    return pool.faults.hold(body["call"], body["point"], int(body.get("nth", 1)), host=host).to_json()
 
 
 def _get_hold(pool: Controlled, _body: dict[str, Any]) -> Any:
@@ -105,6 +132,7 @@ _OWN_ROUTES: dict[tuple[str, str], Callable[[Any, dict[str, Any]], Any]] = {
     ("GET", "/secrets"): _get_secrets,
     ("GET", "/faults"): _get_faults,
     ("POST", "/faults"): _post_faults,
+    ("DELETE", "/faults"): _delete_faults,
     ("GET", "/hold"): _get_hold,
     ("POST", "/hold"): _post_hold,
     ("POST", "/release"): _post_release,
@@ -127,6 +155,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer a POST."""
         self._answer("POST")
+
+    def do_DELETE(self) -> None:
+        """Answer a DELETE."""
+        self._answer("DELETE")
 
     def log_message(self, format: str, *args: Any) -> None:
         """Stay silent."""

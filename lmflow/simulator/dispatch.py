@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lmflow.simulator import accessors
+from lmflow.simulator import accessors, availability
 from lmflow.simulator.audit import Entry
 from lmflow.simulator.codec import encode_value
 from lmflow.simulator.context import Context
 from lmflow.simulator.failures import ApiFailure, ConnectionDrop, TaskCancelled
+from lmflow.simulator.faults import Fault
 from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.registry import OPERATIONS, Operation
 from lmflow.simulator.schema import Message
@@ -35,6 +36,7 @@ class Call:
     params: list[Value]
     entry: Entry
     headers: Mapping[str, str] = field(default_factory=dict)
+    task_fault: Fault | None = None
 
     @property
     def name(self) -> str:
@@ -55,6 +57,8 @@ class Dispatcher:
 
     def answer(self, call: Call) -> Value:
         """Answer a call; blocks as long as the operation does, unless it is ``Async``."""
+        if self._kernel.admit is not None:
+            self._kernel.admit(call.host_ref, call.name)
         if call.name == "system.listMethods":
             return self.list_methods()
         message = self._message(call)
@@ -63,6 +67,7 @@ class Dispatcher:
         if message.needs_session:
             session_ref = args.pop(0)
             self._kernel.sessions.check(call.host_ref, session_ref)
+        availability.check_usable(message, is_async=call.is_async)
         context = Context(self._kernel, call.host_ref, session_ref, call.entry)
         if call.is_async:
             return self._start(call, message, context, args)
@@ -76,7 +81,11 @@ class Dispatcher:
 
     def _message(self, call: Call) -> Message:
         message = self._kernel.schema.find_message(call.name)
-        if message is None or not (message.wire_name in OPERATIONS or accessors.can_answer(message)):
+        if message is None:
+            # What XAPI does not know could be an extension of the host; it looks for one once the session is checked.
+            if call.params:
+                session_ref = accept(self._kernel.schema, "string", call.params[0])
+                self._kernel.sessions.check(call.host_ref, session_ref)
             raise ApiFailure("MESSAGE_METHOD_UNKNOWN", call.name)
         return message
 
@@ -85,30 +94,36 @@ class Dispatcher:
         offset = 1 if message.needs_session else 0
         given = call.params[offset:]
         required = sum(param.required for param in message.params)
-        too_many = required == len(message.params) and len(given) > required
+        too_many = required == len(message.params) and len(given) > required and not message.is_hidden
         if len(call.params) < offset + required or too_many:
             got = str(len(call.params) - offset)
             raise ApiFailure("MESSAGE_PARAMETER_COUNT_MISMATCH", message.wire_name, str(required), got)
-        if call.is_async and not message.is_async:
-            raise ApiFailure("Fault", f"No async mode for this operation (rpc: {message.wire_name})")
         schema = self._kernel.schema
         args = [accept(schema, "string", value) for value in call.params[:offset]]
+        if message.is_removed:
+            return args
         for index, param in enumerate(message.params):
             args.append(accept(schema, param.type, given[index]) if index < len(given) else param.default)
         return args
 
-    def _create_task(self, call: Call) -> TaskHandle:
+    def _create_task(self, call: Call, session_ref: str) -> TaskHandle:
         kernel = self._kernel
         headers = {} if kernel.options.ignore_attempt_header else call.headers
-        handle = kernel.tasks.create(call.wire_name, resident_on=kernel.coordinator_ref, headers=headers)
+        coordinator_ref = kernel.coordinator_ref
+        handle = kernel.tasks.create(
+            call.wire_name, resident_on=coordinator_ref, headers=headers, session_ref=session_ref
+        )
         call.entry.task = handle.ref
+        if call.task_fault is not None:
+            call.task_fault.befall_task(handle)
         return handle
 
     def _start(self, call: Call, message: Message, context: Context, args: list[Value]) -> str:
         if message.wire_name == "task.cancel":
+            context.dummy_task = f"DummyRef:|{self._kernel.store.make_uuid()}|{call.wire_name}"
             self._run(message, context, args)
-            return f"DummyRef:|{self._kernel.store.make_uuid()}|{call.wire_name}"
-        context.task = self._create_task(call)
+            return context.dummy_task
+        context.task = self._create_task(call, context.session_ref)
         threading.Thread(
             target=self._run_in_task, args=(message, context, args), name=call.wire_name, daemon=True
         ).start()
@@ -131,7 +146,7 @@ class Dispatcher:
             tasks.finish(handle, "success", result=encode_value(result))
 
     def _run_with_record(self, call: Call, message: Message, context: Context, args: list[Value]) -> Value:
-        context.task = self._create_task(call)
+        context.task = self._create_task(call, context.session_ref)
         try:
             return self._run(message, context, args)
         except TaskCancelled:
@@ -158,6 +173,10 @@ class Dispatcher:
         return result
 
     def _perform(self, operation: Operation | None, message: Message, context: Context, args: list[Any]) -> Value:
+        if message.needs_session:
+            self._kernel.rbac.check(context.session_ref, message, args)
         if operation is not None:
             return operation.function(context, *args)
+        if not accessors.can_answer(message):
+            raise availability.make_refusal(message)
         return accessors.answer(self._kernel.store, message, args)

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
+import struct
 import threading
 from dataclasses import dataclass, field
 from typing import Any
 
 from lmflow.simulator.clock import Clock
+from lmflow.simulator.tasks import TaskHandle
 
-KINDS = frozenset({"close_before", "close_after", "delay", "hang", "session_invalid", "http_500"})
+TASK_KINDS = frozenset({"task_stuck", "task_vanishes"})
+KINDS = TASK_KINDS | {
+    "close_before",
+    "reset_before",
+    "delay",
+    "hang",
+    "session_invalid",
+    "http_500",
+    "http_503",
+    "close_after",
+    "reset_after",
+    "truncated",
+    "slow_reply",
+}
+"""``_before``: the call has no effect; ``_after``: it had, and only the reply is lost. ``close`` ends the connection
+in order, ``reset`` with RST. ``truncated``: half of the body comes. ``slow_reply``: the reply comes in pieces that
+take ``seconds`` together. ``hang`` without ``seconds`` lasts until the listener goes. ``session_invalid`` ends the
+session first. ``task_stuck``: the task's record stays pending at ``progress`` for ever; ``task_vanishes``: it is
+removed there; the work itself goes on. A task that never shows so much progress meets its fault when it ends."""
 POINTS = frozenset({"request_read", "reply_written"})
+_PIECES = 20
+_LINGER_NOT = struct.pack("ii", 1, 0)
 
 
 def matches(wanted: str, delivered: str) -> bool:
@@ -19,17 +44,29 @@ def matches(wanted: str, delivered: str) -> bool:
 
 @dataclass(slots=True)
 class Fault:
-    """What befalls the n-th delivery of a call, counted from when the fault was set; ``seconds`` of the pool."""
+    """What befalls the n-th delivery of a call, counted from when the fault was set; ``seconds`` of the pool.
+
+    ``host`` is the reference of the only host whose deliveries count; "" for all. ``progress`` is a task's, 0 to 1.
+    """
 
     call: str
     kind: str
     nth: int = 1
     seconds: float = 0.0
+    host: str = ""
+    progress: float = 0.0
     seen: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Give the fault as JSON-able data."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+    def befall_task(self, handle: TaskHandle) -> None:
+        """Let a task just created meet this fault when it comes so far."""
+        if self.kind == "task_stuck":
+            handle.stuck_at = self.progress
+        elif self.kind == "task_vanishes":
+            handle.vanishes_at = self.progress
 
 
 @dataclass(slots=True)
@@ -39,6 +76,7 @@ class Hold:
     call: str
     point: str
     nth: int = 1
+    host: str = ""
     seen: int = 0
     there: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
@@ -49,9 +87,15 @@ class Hold:
             "call": self.call,
             "point": self.point,
             "nth": self.nth,
+            "host": self.host,
             "reached": self.there.is_set(),
             "released": self.released.is_set(),
         }
+
+
+def _check_counts(nth: int, seconds: float = 0.0, progress: float = 0.0) -> None:
+    if nth < 1 or seconds < 0 or not 0 <= progress <= 1:
+        raise ValueError(f"nth is at least 1, seconds at least 0, progress 0 to 1, not {nth}, {seconds}, {progress}")
 
 
 class Faults:
@@ -63,42 +107,51 @@ class Faults:
         self._faults: list[Fault] = []
         self._holds: list[Hold] = []
 
-    def add(self, call: str, kind: str, nth: int = 1, seconds: float = 0.0) -> Fault:
-        """Set a fault; ValueError for an unknown kind."""
+    def add(
+        self, call: str, kind: str, nth: int = 1, seconds: float = 0.0, *, host: str = "", progress: float = 0.0
+    ) -> Fault:
+        """Set a fault; ValueError for an unknown kind and numbers that make no sense."""
         if kind not in KINDS:
             raise ValueError(f"unknown kind {kind!r}; known: {', '.join(sorted(KINDS))}")
-        fault = Fault(call, kind, nth, seconds)
+        _check_counts(nth, seconds, progress)
+        fault = Fault(call, kind, nth, seconds, host, progress)
         with self._lock:
             self._faults.append(fault)
         return fault
 
-    def hold(self, call: str, point: str, nth: int = 1) -> Hold:
+    def hold(self, call: str, point: str, nth: int = 1, *, host: str = "") -> Hold:
         """Set a hold; ValueError for an unknown point."""
         if point not in POINTS:
             raise ValueError(f"unknown point {point!r}; known: {', '.join(sorted(POINTS))}")
-        hold = Hold(call, point, nth)
+        _check_counts(nth)
+        hold = Hold(call, point, nth, host)
         with self._lock:
             self._holds.append(hold)
         return hold
 
-    def take(self, call: str) -> list[Fault]:
-        """Count a delivery and give the faults that befall it; each befalls once."""
-        due = []
+    def take(self, call: str, host: str = "") -> list[Fault]:
+        """Count a delivery to a host and give the faults that befall it; each befalls once."""
+        due: list[Fault] = []
+        if not self._faults:
+            return due
         with self._lock:
             for fault in list(self._faults):
-                if matches(fault.call, call):
+                if fault.host in {"", host} and matches(fault.call, call):
                     fault.seen += 1
                     if fault.seen == fault.nth:
                         self._faults.remove(fault)
                         due.append(fault)
         return due
 
-    def pass_point(self, call: str, point: str) -> None:
+    def pass_point(self, call: str, point: str, host: str = "") -> None:
         """Block if a hold is set for this delivery at this point, until it is released."""
+        if not self._holds:
+            return
         due = []
         with self._lock:
             for hold in self._holds:
-                if hold.point == point and not hold.released.is_set() and matches(hold.call, call):
+                here = hold.point == point and hold.host in {"", host} and not hold.released.is_set()
+                if here and matches(hold.call, call):
                     hold.seen += 1
                     if hold.seen == hold.nth:
                         due.append(hold)
@@ -129,3 +182,36 @@ class Faults:
         """List the holds that are set."""
         with self._lock:
             return list(self._holds)
+
+
+# -- how a reply is put on its connection when it does not go there whole and at once
+
+
+def reset(connection: socket.socket, _data: bytes, _dropped: threading.Event) -> None:
+    """Send nothing and end the connection with RST."""
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+    # Closed by its number: an orderly shutdown, or a file made of the socket, would keep the RST back.
+    os.close(connection.detach())
+
+
+def cut(connection: socket.socket, data: bytes, _dropped: threading.Event) -> None:
+    """Send the head, which promises the whole body, and half of that body."""
+    head, separator, body = data.partition(b"\r\n\r\n")
+    connection.sendall(head + separator + body[: len(body) // 2])
+
+
+@dataclass(frozen=True, slots=True)
+class Dribble:
+    """Sends a reply in pieces that take so many pool seconds together."""
+
+    clock: Clock
+    seconds: float
+
+    def __call__(self, connection: socket.socket, data: bytes, dropped: threading.Event) -> None:
+        """Send piece after piece, until the server closes the connection."""
+        size = -(-len(data) // _PIECES)
+        for start in range(0, len(data), size):
+            connection.sendall(data[start : start + size])
+            if self.clock.wait(self.seconds / _PIECES, dropped):
+                return

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from lmflow.simulator import allowed
+from lmflow.simulator import allowed, allowed_vm
 from lmflow.simulator.context import Context
 from lmflow.simulator.failures import ApiFailure, ConnectionDrop
 from lmflow.simulator.tasks import TaskHandle
+from lmflow.simulator.turns import Turns
 from lmflow.simulator.values import Value
 
 BACK_OFF_SECONDS = (1.0, 20.0)
@@ -65,23 +66,65 @@ def remove_operation(ctx: Context, cls: str, ref: str) -> None:
         ctx.store.update(cls, ref, current_operations=operations)
 
 
-def _wait_for_turn(ctx: Context, vm_ref: str, task: TaskHandle) -> None:
+def drop_operation(ctx: Context, cls: str, ref: str) -> None:
+    """Take the task's operation out of an object's current_operations, unless the coordinator is gone."""
+    with ctx.store.lock:
+        if not task_of(ctx).lost:
+            remove_operation(ctx, cls, ref)
+
+
+def _wait_for_turn(ctx: Context, vm_ref: str, name: str, task: TaskHandle) -> None:
     """Wait for the next try: the back-off, or less when the other operation ends. Who of many is next is chance."""
-    store = ctx.store
+    store, turns = ctx.store, ctx.pool.part(Turns)
 
     def is_over() -> bool:
-        return task.lost or task.cancelled.is_set() or not store.value("VM", vm_ref, "current_operations")
+        if task.lost or task.cancelled.is_set() or not store.exists("VM", vm_ref):
+            return True
+        return _may_begin(ctx, turns, vm_ref, name)
 
     with store.changed:
         store.changed.wait_for(is_over, ctx.clock.real(store.random.uniform(*BACK_OFF_SECONDS)))
     task.raise_if_cancelled()
 
 
+def _may_begin(ctx: Context, turns: Turns, vm_ref: str, name: str) -> bool:
+    busy = ctx.store.value("VM", vm_ref, "current_operations")
+    return allowed_vm.may_begin_beside(name, busy.values()) and turns.may_begin(vm_ref, name)
+
+
+def _enter(ctx: Context, vm_ref: str, name: str, check: Callable[[bool], None]) -> None:
+    task, store, turns = task_of(ctx), ctx.store, ctx.pool.part(Turns)
+    deadline = ctx.clock.now() + PATIENCE_SECONDS
+    is_first = True
+    task.show_cancel()
+    with store.lock:
+        turns.enter(vm_ref, name)
+    try:
+        while True:
+            with writing(ctx):
+                check(False)
+                busy = store.value("VM", vm_ref, "current_operations")
+                if _may_begin(ctx, turns, vm_ref, name):
+                    check(True)
+                    allowed.update_vm(store, vm_ref, current_operations={**busy, task.ref: name})
+                    return
+            if busy and ctx.clock.now() > deadline:
+                other_ref, other = next(iter(busy.items()))
+                raise ApiFailure("OTHER_OPERATION_IN_PROGRESS", "VM", vm_ref, other, other_ref)
+            if is_first:
+                turns.check_room()
+            is_first = False
+            _wait_for_turn(ctx, vm_ref, name, task)
+    finally:
+        with store.lock:
+            turns.leave(vm_ref, name)
+
+
 @contextmanager
 def vm_operation(
     ctx: Context, vm_ref: str, name: str, check: Callable[[bool], None], leaving: Mapping[str, Value] | None = None
 ) -> Iterator[None]:
-    """Enter ``name`` into the VM's operations, after ``check`` and after every other operation has ended.
+    """Enter ``name`` into the VM's operations, after ``check`` and when nothing goes on that it cannot stand beside.
 
     ``check(False)`` holds what is checked before the waiting, ``check(True)`` what comes after; both run under the
     lock, again at each try. ``leaving`` is written in the step that takes the operation out again. Waiting ends
@@ -89,19 +132,7 @@ def vm_operation(
     OTHER_OPERATION_IN_PROGRESS.
     """
     task, store = task_of(ctx), ctx.store
-    deadline = ctx.clock.now() + PATIENCE_SECONDS
-    while True:
-        with writing(ctx):
-            check(False)
-            busy = store.value("VM", vm_ref, "current_operations")
-            if not busy:
-                check(True)
-                allowed.update_vm(store, vm_ref, current_operations={task.ref: name})
-                break
-        if ctx.clock.now() > deadline:
-            other_ref, other = next(iter(busy.items()))
-            raise ApiFailure("OTHER_OPERATION_IN_PROGRESS", "VM", vm_ref, other, other_ref)
-        _wait_for_turn(ctx, vm_ref, task)
+    _enter(ctx, vm_ref, name, check)
     try:
         yield
     finally:
@@ -110,3 +141,55 @@ def vm_operation(
                 operations = store.value("VM", vm_ref, "current_operations")
                 operations.pop(task.ref, None)
                 allowed.update_vm(store, vm_ref, current_operations=operations, **(leaving or {}))
+
+
+@contextmanager
+def checked_operation(
+    ctx: Context, vm_ref: str, name: str, leaving: Mapping[str, Value] | None = None
+) -> Iterator[None]:
+    """Like ``vm_operation``, with XAPI's own checks of that operation; HANDLE_INVALID when there is no such VM."""
+
+    def check(after_waiting: bool) -> None:
+        checks = allowed_vm.AFTER_WAITING if after_waiting else allowed_vm.BEFORE_WAITING
+        allowed_vm.check_operation(ctx.store, vm_ref, name, checks)
+
+    if not ctx.store.exists("VM", vm_ref):
+        raise ApiFailure("HANDLE_INVALID", "VM", vm_ref)
+    with vm_operation(ctx, vm_ref, name, check, leaving):
+        yield
+
+
+@contextmanager
+def checked_moment(ctx: Context, vm_ref: str, name: str) -> Iterator[None]:
+    """Hold the database for an operation that takes no time, with XAPI's checks and its waiting.
+
+    A call without a task, as many setters are, waits too, but is not shown among the operations.
+    """
+    if ctx.task is not None:
+        with checked_operation(ctx, vm_ref, name), writing(ctx):
+            yield
+        return
+    store = ctx.store
+    with store.changed:
+        allowed_vm.check_operation(store, vm_ref, name, allowed_vm.BEFORE_WAITING)
+        store.changed.wait_for(lambda: not _is_busy(ctx, vm_ref), ctx.clock.real(PATIENCE_SECONDS))
+        allowed_vm.check_operation(store, vm_ref, name)
+        yield
+
+
+def _is_busy(ctx: Context, vm_ref: str) -> bool:
+    return ctx.store.exists("VM", vm_ref) and bool(ctx.store.value("VM", vm_ref, "current_operations"))
+
+
+def wait_until_alone(ctx: Context, vm_ref: str) -> None:
+    """Wait until every other operation on a VM has ended; those that may begin beside others still act after them."""
+    task, store = task_of(ctx), ctx.store
+
+    def is_alone() -> bool:
+        others = set(store.value("VM", vm_ref, "current_operations")) - {task.ref}
+        return task.lost or task.cancelled.is_set() or not others
+
+    with store.changed:
+        store.changed.wait_for(is_alone)
+    check_not_abandoned(ctx)
+    task.raise_if_cancelled()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from lmflow.simulator.audit import Audit
 from lmflow.simulator.clock import Clock
 from lmflow.simulator.events import Events
 from lmflow.simulator.faults import Faults
+from lmflow.simulator.rbac import Rbac
 from lmflow.simulator.schema import Schema
 from lmflow.simulator.server import Server
 from lmflow.simulator.sessions import Sessions
@@ -38,6 +39,9 @@ class Options:
     ignore_attempt_header: bool = False
     refuse_witness: bool = False
     start_time: float | None = None
+    host_assumed_dead_seconds: float = 600.0
+    users: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Who may log in beside root: name -> (password, role)."""
 
 
 @dataclass(eq=False)
@@ -47,6 +51,8 @@ class Kernel:
     options: Options = field(default_factory=Options)
     schema: Schema = field(default_factory=Schema.load)
     witness: Witness | None = None
+    admit: Callable[[str, str], None] | None = None
+    """Refuses calls, by host and name, before anything else is looked at; set by the part that knows the roles."""
     real_domains: Callable[[], dict[str, list[str]]] = dict
     """host name -> UUIDs of the domains that really run there; set by the part that knows."""
 
@@ -55,6 +61,7 @@ class Kernel:
         self.clock = Clock(options.time_scale, options.start_time)
         self.store = Store(self.schema, options.seed)
         self.sessions = Sessions(self.store, self.clock, options.username, options.password)
+        self.rbac = Rbac(self.store, self.sessions)
         self.tasks = Tasks(self.store, self.clock)
         self.events = Events(self.store, self.clock, self.sessions)
         self.audit = Audit(self.clock.now)

@@ -26,9 +26,19 @@ def overhead_of(memory_bytes: int) -> int:
     return (shadow_mib + _FIXED_MIB) * MIB
 
 
-def needed_by(store: Store, vm_ref: str) -> int:
-    """Give the bytes that a VM needs to be placed on a host: its dynamic minimum and its overhead."""
-    guest = int(store.value("VM", vm_ref, "memory_dynamic_min"))
+def needed_by(store: Store, vm_ref: str, *, at_most: bool = False) -> int:
+    """Give the bytes that a VM needs to be placed on a host: its dynamic minimum and its overhead.
+
+    ``at_most`` counts what it may come to need, as the planning of failures does. A guest that cannot give memory
+    back (pv_in_pvh) needs its maximum at once.
+    """
+    field = "memory_dynamic_min"
+    if store.value("VM", vm_ref, "domain_type") == "pv_in_pvh":
+        field = "memory_static_max"
+    elif at_most:
+        is_dom0 = store.value("VM", vm_ref, "is_control_domain")
+        field = "memory_dynamic_max" if is_dom0 else "memory_static_max"
+    guest = int(store.value("VM", vm_ref, field))
     return guest + int(store.value("VM", vm_ref, "memory_overhead") or overhead_of(guest))
 
 
@@ -38,18 +48,28 @@ def scheduled_vms(store: Store) -> list[tuple[str, str]]:
     return [(vm_ref, host_ref) for vm_ref, host_ref in places if host_ref != NULL]
 
 
-def occupants_of(store: Store, host_ref: str, scheduled: Scheduled | None = None) -> list[str]:
-    """List the VMs that count on a host: those resident there and those scheduled to be.
+def occupants_of(store: Store, host_ref: str, scheduled: Scheduled | None = None, leave_out: str = "") -> list[str]:
+    """List the VMs that count on a host: those resident there and those scheduled to be, but one if told.
 
     Who asks for many hosts hands in ``scheduled_vms`` once.
     """
     coming = [vm for vm, host in (scheduled_vms(store) if scheduled is None else scheduled) if host == host_ref]
-    return list(dict.fromkeys([*store.value("host", host_ref, "resident_VMs"), *coming]))
+    return list(dict.fromkeys([*store.value("host", host_ref, "resident_VMs"), *(r for r in coming if r != leave_out)]))
 
 
-def free_on(store: Store, host_ref: str, scheduled: Scheduled | None = None) -> int:
-    """Give the free bytes of a host as its database shows them, never less than 0."""
+def total_on(store: Store, host_ref: str) -> int:
+    """Give the bytes of a host that guests and control domain share."""
     metrics_ref = store.value("host", host_ref, "metrics")
     total = int(store.value("host_metrics", metrics_ref, "memory_total")) if metrics_ref != NULL else 0
-    taken = sum(needed_by(store, vm_ref) for vm_ref in occupants_of(store, host_ref, scheduled))
-    return max(0, total - int(store.value("host", host_ref, "memory_overhead")) - taken)
+    return total - int(store.value("host", host_ref, "memory_overhead"))
+
+
+def free_on(
+    store: Store, host_ref: str, scheduled: Scheduled | None = None, *, leave_out: str = "", at_most: bool = False
+) -> int:
+    """Give the free bytes of a host as its database shows them, never less than 0.
+
+    ``leave_out`` is a VM that does not count though it is scheduled to be there.
+    """
+    occupants = occupants_of(store, host_ref, scheduled, leave_out)
+    return max(0, total_on(store, host_ref) - sum(needed_by(store, ref, at_most=at_most) for ref in occupants))

@@ -37,6 +37,12 @@ def announce_start(ctx: Context, vm_ref: str, host_ref: str) -> None:
     announce(ctx, "VM_STARTED", vm_ref, f"VM {_titled(ctx, 'VM', vm_ref)} started on host: {host}")
 
 
-def announce_shutdown(ctx: Context, vm_ref: str) -> None:
-    """Say that a VM was shut down through the API: VM_SHUTDOWN."""
-    announce(ctx, "VM_SHUTDOWN", vm_ref, f"VM {_titled(ctx, 'VM', vm_ref)} shutdown")
+def announce_resume(ctx: Context, vm_ref: str, host_ref: str) -> None:
+    """Say that a VM was resumed: VM_RESUMED. The text is assumed, after that of VM_STARTED."""
+    host = f"{ctx.store.value('host', host_ref, 'name_label')} (uuid: {ctx.store.value('host', host_ref, 'uuid')})"
+    announce(ctx, "VM_RESUMED", vm_ref, f"VM {_titled(ctx, 'VM', vm_ref)} resumed on host: {host}")
+
+
+def announce_done(ctx: Context, name: str, vm_ref: str, words: str) -> None:
+    """Say in a few words what was done to a VM, for example VM_SHUTDOWN ``shutdown forcibly``."""
+    announce(ctx, name, vm_ref, f"VM {_titled(ctx, 'VM', vm_ref)} {words}")

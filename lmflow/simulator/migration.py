@@ -1,12 +1,27 @@
-"""VM.pool_migrate as the coordinator's and the source's toolstack carry it out; the copying itself is ``transfer``."""
+"""Moving of VMs as the coordinator's and the source's toolstack carry it out; the copying itself is ``transfer``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from lmflow.simulator import allowed, gate, messages, placement, resync
+from lmflow.simulator import (
+    allowed,
+    allowed_host,
+    allowed_vm,
+    failover,
+    forwarding,
+    gate,
+    messages,
+    network_rules,
+    placement,
+    resync,
+    subtasks,
+    upgrade_order,
+)
 from lmflow.simulator.context import Context
+from lmflow.simulator.cpu_rules import check_cpu
 from lmflow.simulator.failures import ApiFailure, TaskCancelled
 from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.phase_faults import PhaseFault
@@ -17,78 +32,108 @@ from lmflow.simulator.xenops import Xenops
 
 OPERATION = "pool_migrate"
 STEP_SECONDS = 0.2
-"""Between the last writes of a migration, as watched: place, host's operation, VM's operation."""
+SHORT_STEP_SECONDS = 0.05
+"""Between the last writes of a migration, as watched: place, host's operation, VM's operation. Short from a member."""
 FAILURE_STEP_SECONDS = 0.15
 DESTINATION_PATIENCE = 8.1
 """How long after its toolstack went down a destination is waited for. Measured."""
 _LOOK_SECONDS = 0.2
 
 
+def _do_nothing(_source_ref: str = "") -> None:
+    pass
+
+
+@dataclass(slots=True)
+class Journey:
+    """One VM on its way to a host.
+
+    ``leaving``: what the end of the operation is to write besides taking it out. ``prepare(source)`` is done on the
+    source before the memory goes, ``arrived()`` in the step that writes the new place, under the lock.
+    """
+
+    vm_ref: str
+    destination_ref: str
+    options: Mapping[str, str]
+    leaving: dict[str, Value] = field(default_factory=lambda: {"scheduled_to_be_resident_on": NULL})
+    with_storage: bool = True
+    prepare: Callable[[str], None] = _do_nothing
+    arrived: Callable[[], None] = _do_nothing
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether the guest and the CPU are not asked; only this word says so."""
+        return self.options.get("force") == "true"
+
+
 def pool_migrate(ctx: Context, vm_ref: str, host_ref: str, options: Mapping[str, str]) -> str:
     """Move a running VM to a host of the pool; blocks until it is over. All that XAPI refuses is refused."""
-    force = options.get("force") == "true"
-    store = ctx.store
+    journey = Journey(vm_ref, host_ref, options)
     with gate.writing(ctx):
-        placement.check_handles(store, vm_ref, host_ref)
-        if not force:
-            placement.check_cpu(store, vm_ref, host_ref)
-
-    def check(after_waiting: bool) -> None:
-        if after_waiting:
-            placement.check_mobile(store, vm_ref, force=force)
-        else:
-            placement.check_blocked(store, vm_ref, OPERATION)
-            _check_running(ctx, vm_ref)
-
-    leaving: dict[str, Value] = {"scheduled_to_be_resident_on": NULL}
-    with gate.vm_operation(ctx, vm_ref, OPERATION, check, leaving):
-        _migrate(ctx, vm_ref, host_ref, options, leaving)
+        placement.check_handles(ctx.store, vm_ref, host_ref)
+        if not journey.is_forced:
+            check_cpu(ctx.store, vm_ref, host_ref)
+    with gate.vm_operation(ctx, vm_ref, OPERATION, life_cycle_checks(ctx, journey, OPERATION), journey.leaving):
+        move(ctx, journey)
     return ""
 
 
-def _check_running(ctx: Context, vm_ref: str) -> None:
-    if ctx.store.value("VM", vm_ref, "is_control_domain"):
-        placement.check_not_control_domain(ctx.store, vm_ref)
-    placement.check_power_state(ctx.store, vm_ref, "Running")
+def life_cycle_checks(ctx: Context, journey: Journey, operation: str) -> Callable[[bool], None]:
+    """Give XAPI's checks of a VM that is to move, in the form that ``gate.vm_operation`` wants."""
+    late = allowed_vm.FORCED if journey.is_forced else allowed_vm.AFTER_WAITING
+
+    def check(after_waiting: bool) -> None:
+        checks = late if after_waiting else allowed_vm.BEFORE_WAITING
+        allowed_vm.check_operation(ctx.store, journey.vm_ref, operation, checks)
+
+    return check
 
 
-def _migrate(
-    ctx: Context, vm_ref: str, destination_ref: str, options: Mapping[str, str], leaving: dict[str, Value]
-) -> None:
-    """Reserve, copy and write down; what else the end of the operation is to write goes into ``leaving``."""
+def move(ctx: Context, journey: Journey) -> None:
+    """Reserve, copy and write down; the VM's operation must have been entered."""
     task = gate.task_of(ctx)
-    source_ref = _reserve(ctx, vm_ref, destination_ref)
+    source_ref = _reserve(ctx, journey)
     try:
-        if not placement.is_live(ctx.store, source_ref):
-            raise ApiFailure("HOST_OFFLINE", source_ref)
-        if not ctx.pool.part(Toolstack).is_ready(source_ref):
-            raise ApiFailure("CANNOT_CONTACT_HOST", source_ref)
+        forwarding.reach(ctx, source_ref)
         task.set_resident_on(source_ref)
-        placement.check_way(ctx.store, destination_ref, options)
+        _check_licence(ctx)
+        network_rules.check_way(ctx.store, journey.destination_ref, journey.options)
+        journey.prepare(source_ref)
         label = ctx.store.value("task", task.ref, "name_label")
         digits = task.ref.removeprefix("OpaqueRef:").replace("-", "")[:12]
         transfer = Transfer(
-            ctx.pool, vm_ref, source_ref, destination_ref, dbg=f"{label} R:{digits}", began_to_copy=ctx.took_effect
+            ctx.pool,
+            journey.vm_ref,
+            source_ref,
+            journey.destination_ref,
+            dbg=f"{label} R:{digits}",
+            began_to_copy=ctx.took_effect,
         )
         transfer.start()
         _follow_to_the_end(ctx, transfer)
-        _complete(ctx, transfer, leaving)
+        _complete(ctx, journey, transfer)
     except (ApiFailure, TaskCancelled):
         with gate.writing(ctx):
-            gate.remove_operation(ctx, "host", destination_ref)
+            allowed_host.leave(ctx, journey.destination_ref)
         gate.pause(ctx, FAILURE_STEP_SECONDS)
         raise
 
 
-def _reserve(ctx: Context, vm_ref: str, destination_ref: str) -> str:
+def _check_licence(ctx: Context) -> None:
+    if ctx.store.value("pool", ctx.pool.pool_ref, "restrictions").get("restrict_xen_motion") == "true":
+        raise ApiFailure("LICENCE_RESTRICTION", "Live_migration")
+
+
+def _reserve(ctx: Context, journey: Journey) -> str:
     """Check the destination and reserve it, in one step; returns the source."""
-    store = ctx.store
+    store, vm_ref, destination_ref = ctx.store, journey.vm_ref, journey.destination_ref
     with gate.writing(ctx):
         source_ref = str(store.value("VM", vm_ref, "resident_on"))
-        placement.check_upgrade(store, source_ref, destination_ref)
-        placement.check_can_be_here(store, vm_ref, destination_ref, may_be_disabled=source_ref == destination_ref)
-        placement.check_host_is_free(store, destination_ref)
-        gate.add_operation(ctx, "host", destination_ref, "vm_migrate")
+        upgrade_order.check_way(store, source_ref, destination_ref)
+        placement.check_can_be_here(store, vm_ref, destination_ref, with_storage=journey.with_storage)
+        # Until it has gone, the VM counts on both hosts.
+        failover.check_preserves_plan(store, failover.Change(arriving=((vm_ref, destination_ref),)))
+        allowed_host.enter(ctx, destination_ref, "vm_migrate")
         store.update("VM", vm_ref, scheduled_to_be_resident_on=destination_ref)
     return source_ref
 
@@ -104,18 +149,18 @@ def _follow_to_the_end(ctx: Context, transfer: Transfer) -> None:
 
 def _follow(ctx: Context, transfer: Transfer) -> None:
     task, toolstack = gate.task_of(ctx), ctx.pool.part(Toolstack)
-    shown = -1.0
     while True:
         gate.check_not_abandoned(ctx)
         if transfer.toolstack_restarted(transfer.source_ref) and not toolstack.is_coordinator(transfer.source_ref):
+            forwarding.wait_while_dark(ctx, transfer.source_ref)
             raise ApiFailure("CANNOT_CONTACT_HOST", transfer.source_ref)
         if task.cancellable and not transfer.cancellable:
             task.set_cancellable(False)
             task.add_to_other_config("debug_info:cancel_points_seen", "20")
-        if transfer.progress != shown:
-            shown = transfer.progress
-            task.set_progress(shown)
-        if transfer.done.is_set():
+        has_ended = transfer.done.is_set()
+        while transfer.steps:
+            task.set_progress(transfer.steps.popleft())
+        if has_ended:
             return
         if task.cancelled.is_set():
             transfer.cancel()
@@ -123,11 +168,14 @@ def _follow(ctx: Context, transfer: Transfer) -> None:
         ctx.clock.wait(_LOOK_SECONDS, transfer.changed)
 
 
-def _complete(ctx: Context, transfer: Transfer, leaving: dict[str, Value]) -> None:
+def _complete(ctx: Context, journey: Journey, transfer: Transfer) -> None:
     if transfer.cancelled:
         raise TaskCancelled
     if transfer.end == "destination":
-        _write_place(ctx, transfer, leaving)
+        with subtasks.shown(ctx, "VM.pool_migrate_complete"):
+            _write_place(ctx, journey, transfer)
+            if not transfer.error:
+                gate.pause(ctx, _step_seconds(ctx, transfer))
     elif transfer.end == "halted":
         with gate.writing(ctx):
             resync.force_halted(ctx.store, transfer.vm_ref)
@@ -135,15 +183,19 @@ def _complete(ctx: Context, transfer: Transfer, leaving: dict[str, Value]) -> No
         _refresh_ghost(ctx, transfer)
     if transfer.error:
         raise ApiFailure(*transfer.error)
-    gate.pause(ctx, STEP_SECONDS)
     with gate.writing(ctx):
-        gate.remove_operation(ctx, "host", transfer.destination_ref)
-    gate.pause(ctx, STEP_SECONDS)
+        allowed_host.leave(ctx, transfer.destination_ref)
+    gate.pause(ctx, _step_seconds(ctx, transfer))
     with gate.writing(ctx):
         messages.announce_migration(ctx, transfer.vm_ref, transfer.source_ref, transfer.destination_ref)
 
 
-def _write_place(ctx: Context, transfer: Transfer, leaving: dict[str, Value]) -> None:
+def _step_seconds(ctx: Context, transfer: Transfer) -> float:
+    is_local = ctx.pool.part(Toolstack).is_coordinator(transfer.source_ref)
+    return STEP_SECONDS if is_local else SHORT_STEP_SECONDS
+
+
+def _write_place(ctx: Context, journey: Journey, transfer: Transfer) -> None:
     """Write that the VM is on its destination; a destination that does not answer is waited for, then given up.
 
     Given up, the place is still written with the end of the operation, if that comes before the destination's
@@ -151,15 +203,17 @@ def _write_place(ctx: Context, transfer: Transfer, leaving: dict[str, Value]) ->
     """
     toolstack, destination_ref = ctx.pool.part(Toolstack), transfer.destination_ref
     if not toolstack.is_ready(destination_ref):
+        forwarding.wait_while_dark(ctx, destination_ref)
         gave_up_at = toolstack.on(destination_ref).down_since + DESTINATION_PATIENCE
         gate.pause(ctx, max(0.0, gave_up_at - ctx.clock.now()))
         if toolstack.arrivals_survive:
-            leaving["resident_on"] = destination_ref
+            journey.leaving["resident_on"] = destination_ref
         raise ApiFailure("CANNOT_CONTACT_HOST", destination_ref)
     with gate.writing(ctx):
         domain = ctx.pool.part(Xenops).find_running(destination_ref, transfer.vm_uuid)
         place = {"resident_on": destination_ref, "scheduled_to_be_resident_on": NULL}
         allowed.update_vm(ctx.store, transfer.vm_ref, **place, **({"domid": domain.domid} if domain else {}))
+        journey.arrived()
 
 
 def _refresh_ghost(ctx: Context, transfer: Transfer) -> None:

@@ -22,10 +22,11 @@ def _read_scale(text: str) -> float:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``python -m lmflow.simulator`` and ``lmflow simulator`` to a parser."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--world", metavar="FILE.json|lab|trouble", help="a declared world")
+    worlds = "a declared world, or a generated one (big: generated:64x5000)"
+    source.add_argument("--world", metavar="FILE.json|lab|trouble|big|generated:HOSTSxVMS", help=worlds)
     source.add_argument("--pool-db", metavar="FILE.xml", help="a pool database as xapi saves it")
     parser.add_argument("--port", type=_read_port, default=0, help="XAPI's port on every host (0: any free one)")
-    parser.add_argument("--control-port", type=_read_port, default=0, help="port of the control channel (0: any)")
+    parser.add_argument("--control-port", type=_read_port, help="open the control channel on this port (0: any)")
     parser.add_argument("--time-scale", type=_read_scale, default=1.0, help="how much faster than a real pool")
     parser.add_argument("--seed", type=int, default=1, help="seed of everything random")
     parser.add_argument("--tls", nargs=2, metavar=("CERT.pem", "KEY.pem"), help="serve HTTPS with this certificate")
@@ -35,3 +36,5 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--idle-exit", type=float, metavar="SECONDS", help="end after so long without a request")
     parser.add_argument("--ignore-attempt-header", action="store_true", help="do not keep the attempt header")
     parser.add_argument("--refuse-witness", action="store_true", help="answer 401 at the witness end point")
+    given_up = "until a silent host is given up"
+    parser.add_argument("--host-assumed-dead-seconds", type=float, default=600.0, metavar="SECONDS", help=given_up)

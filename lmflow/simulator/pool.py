@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
-from lmflow.simulator import calls, operations, resync, tls, toolstack, witness
+from lmflow.simulator import calls, heartbeats, operations, power_cut, resync, roles, tls, toolstack, witness
 from lmflow.simulator.control import ControlChannel
 from lmflow.simulator.http1 import HttpReply, HttpRequest
 from lmflow.simulator.kernel import Kernel, Options
@@ -17,7 +17,7 @@ from lmflow.simulator.registry import PARTS
 from lmflow.simulator.schema import Schema
 from lmflow.simulator.wire import Wire
 
-REGISTERED = (calls, operations, toolstack, witness)
+REGISTERED = (calls, heartbeats, operations, power_cut, roles, toolstack, witness)
 """Modules that are imported for what they register."""
 
 _COLLECT_SECONDS = 30.0
@@ -58,6 +58,8 @@ class SimulatedPool(Kernel):
             self.load(state)
         elif world is not None:
             world.apply(self)
+        for name, (password, role) in self.options.users.items():
+            self.rbac.add_user(name, password, role)
 
     @property
     def toolstack(self) -> Any:
@@ -133,8 +135,13 @@ class SimulatedPool(Kernel):
     def _collect(self) -> None:
         pause = max(_SHORTEST_COLLECT_SECONDS, self.clock.real(_COLLECT_SECONDS))
         while not self.stopped.wait(pause):
-            self.tasks.collect()
-            self.sessions.collect()
+            self.collect()
+
+    def collect(self) -> None:
+        """Remove the tasks and sessions whose time is over, as the coordinator does every now and then."""
+        self.tasks.collect()
+        self.sessions.collect(self.tasks.busy_sessions())
+        self.events.queue.heartbeat()
 
     # -- state
 

@@ -42,19 +42,26 @@ class DatabaseWorld:
 
     rows: Rows
     name: str = field(default="database")
+    checked: bool = False
 
     def apply(self, pool: Kernel) -> None:
         """Create the objects in an empty pool, and boot the domains of the VMs that run."""
         _Loader(pool.store, pool.clock, self.rows).load()
-        check_store(pool.store)
+        if not self.checked:
+            check_store(pool.store)
         boot_residents(pool)
+
+
+def read_text(path: str | Path) -> bytes:
+    """Read a database's XML, plain or gzipped. OSError, gzip.BadGzipFile."""
+    raw = Path(path).read_bytes()
+    return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
 
 
 def load(path: str | Path) -> DatabaseWorld:
     """Read a database, plain or gzipped; ImpossibleWorldError (a ValueError) when it is none or cannot be. OSError."""
-    raw = Path(path).read_bytes()
     try:
-        root = ElementTree.fromstring(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw)  # noqa: S314
+        root = ElementTree.fromstring(read_text(path))  # noqa: S314 - a file that the caller chose
     except (ElementTree.ParseError, gzip.BadGzipFile) as error:
         raise ImpossibleWorldError(f"{path} is no pool database: {error}.") from error
     if root.tag != "database":
@@ -65,7 +72,7 @@ def load(path: str | Path) -> DatabaseWorld:
     store = Store(Schema.load())
     _Loader(store, Clock(), rows).load()
     check_store(store)
-    return DatabaseWorld(rows, Path(path).name)
+    return DatabaseWorld(rows, Path(path).name, checked=True)
 
 
 def _unprotect(text: str) -> str:

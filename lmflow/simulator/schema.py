@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -17,12 +17,23 @@ _CUSTOM_MAP_ITEM = re.compile(r'"([^"]*)" -> "([^"]*)"')
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a class; ``type`` is written as in XAPI's model, for example ``(string -> string) map``."""
+    """A field of a class; ``type`` is written as in XAPI's model, for example ``(string -> string) map``.
+
+    ``is_required``: who creates an object has to give it. ``db_name`` is what the database and the query language
+    call it: ``name__label``.
+    """
 
     name: str
     type: str
     qualifier: str
     default: Value
+    is_required: bool = False
+    db_name: str = ""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether who creates an object may give it; what is ``RO/runtime`` follows from the object's life."""
+        return self.qualifier in {"RW", "RO/constructor"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,12 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A call that a class answers; ``field`` names the field that a derived accessor reads or writes."""
+    """A call that a class answers; ``field`` names the field that a derived accessor reads or writes.
+
+    ``roles`` is the code of the set of roles that may call it (``roles.json``); nobody but root may when it is empty.
+    ``is_removed``: it is there to say that it is gone. ``is_hidden``: hosts call it among themselves; what it takes
+    and gives is not known.
+    """
 
     cls: str
     name: str
@@ -47,6 +63,9 @@ class Message:
     needs_session: bool = True
     accessor: str = ""
     field: str = ""
+    roles: str = "r"
+    is_removed: bool = False
+    is_hidden: bool = False
 
     @property
     def wire_name(self) -> str:
@@ -102,7 +121,7 @@ def make_default(type_text: str, text: str | None) -> Value:
     return (text or "").strip('"') if text != "Null" else ""
 
 
-def _derive(cls: str, fields: Mapping[str, Field], *, with_get_all: bool) -> Iterator[Message]:
+def _derive(cls: str, fields: Mapping[str, Field]) -> Iterator[Message]:
     ref = f"{cls} ref"
     self_param = Param("self", ref)
     yield Message(cls, "get_record", (self_param,), f"{cls} record", accessor="get_record")
@@ -110,13 +129,11 @@ def _derive(cls: str, fields: Mapping[str, Field], *, with_get_all: bool) -> Ite
         yield Message(cls, "get_by_uuid", (Param("uuid", "string"),), ref, accessor="get_by_uuid")
     if "name_label" in fields:
         yield Message(cls, "get_by_name_label", (Param("label", "string"),), f"{ref} set", accessor="get_by_name_label")
-    if with_get_all:
-        records = f"({ref} -> {cls} record) map"
-        yield Message(cls, "get_all", (), f"{ref} set", accessor="get_all")
-        yield Message(cls, "get_all_records", (), records, accessor="get_all_records")
-        where = (Param("expr", "string"),)
-        yield Message(cls, "get_all_records_where", where, records, accessor="get_all_records_where")
-        yield Message(cls, "get_all_where", where, f"{ref} set", accessor="get_all_where")
+    records, where = f"({ref} -> {cls} record) map", (Param("expr", "string"),)
+    yield Message(cls, "get_all", (), f"{ref} set", accessor="get_all")
+    yield Message(cls, "get_all_where", where, f"{ref} set", accessor="get_all_where")
+    yield Message(cls, "get_all_records_where", where, records, accessor="get_all_records_where")
+    yield Message(cls, "get_all_records", (), records, accessor="get_all_records")
     for item in fields.values():
         yield Message(cls, f"get_{item.name}", (self_param,), item.type, accessor="get", field=item.name)
         if item.qualifier == "RW":
@@ -173,21 +190,34 @@ def _optional(type_text: str, text: str | None) -> Value:
     return make_default(type_text, plain)
 
 
-def _make_class(name: str, data: Mapping[str, Any]) -> ObjectClass:
-    fields = {
-        field_name: Field(field_name, type_text, qualifier, make_default(type_text, default))
-        for field_name, (type_text, qualifier, default) in data["fields"].items()
-    }
-    absent = set(data.get("absent", ()))
-    derived = {m.name: m for m in _derive(name, fields, with_get_all=data.get("get_all", True)) if m.name not in absent}
-    messages = dict(derived)
-    for message_name, declared in data.get("messages", {}).items():
-        message = _declared(name, message_name, declared, derived)
+def _make_field(name: str, data: tuple[str, str, str | None], namespaces: Collection[str]) -> Field:
+    type_text, qualifier, default = data
+    space, _, rest = name.partition("_")
+    if name.startswith("API_version_"):
+        space, rest = "API_version", name.removeprefix("API_version_")
+    db_name = f"{space}__{rest}" if rest and space in namespaces else name
+    return Field(name, type_text, qualifier, make_default(type_text, default), default is None, db_name)
+
+
+def _make_messages(name: str, data: Mapping[str, Any], fields: Mapping[str, Field]) -> Iterator[Message]:
+    """Make the messages of a class: those that follow from its fields, and those that are declared one by one."""
+    derived = {m.name: m for m in _derive(name, fields)}
+    declared = data.get("messages", {})
+    calls = data.get("calls", dict.fromkeys([*derived, *declared], "r"))
+    for message_name, roles in calls.items():
+        about = declared.get(message_name, {})
+        message = _declared(name, message_name, about, derived) if about else derived[message_name]
         if message.field and message.field not in fields:
-            message = Message(
-                name, message_name, message.params, message.result, message.is_async, message.needs_session
-            )
-        messages[message_name] = message
+            message = replace(message, accessor="", field="")
+        removed, hidden = about.get("removed", False), about.get("hidden", False)
+        removed = removed or message_name in data.get("removed", ())
+        yield replace(message, roles=roles, is_removed=removed, is_hidden=hidden)
+
+
+def _make_class(name: str, data: Mapping[str, Any]) -> ObjectClass:
+    spaces = data.get("namespaces", ())
+    fields = {field_name: _make_field(field_name, about, spaces) for field_name, about in data["fields"].items()}
+    messages = {message.name: message for message in _make_messages(name, data, fields)}
     return ObjectClass(name, fields, messages, data.get("events", True))
 
 

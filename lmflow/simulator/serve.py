@@ -40,6 +40,7 @@ def _make_options(options: argparse.Namespace) -> Options:
         key_file=key,
         ignore_attempt_header=options.ignore_attempt_header,
         refuse_witness=options.refuse_witness,
+        host_assumed_dead_seconds=options.host_assumed_dead_seconds,
     )
 
 
@@ -48,7 +49,7 @@ def make_pool(options: argparse.Namespace) -> SimulatedPool:
     state = Path(options.state) if options.state else None
     if state is not None and state.exists():
         return SimulatedPool(_make_options(options), state=json.loads(state.read_text("utf-8")))
-    source: World = pooldb.load(options.pool_db) if options.pool_db else world.find(options.world)
+    source: World = pooldb.load(options.pool_db) if options.pool_db else world.find(options.world, options.seed)
     return SimulatedPool(_make_options(options), world=source)
 
 

@@ -6,11 +6,12 @@ import bisect
 import random
 import threading
 import uuid as uuids
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.schema import Schema
+from lmflow.simulator.snapshot import Snapshot
 from lmflow.simulator.values import NULL, DateTime, Value, copy_value
 
 VOLATILE = frozenset({"session", "task"})
@@ -20,12 +21,15 @@ _LOG_LIMIT = 200_000
 
 
 class _Row:
-    __slots__ = ("created", "modified", "values")
+    """``values`` is replaced by every change and never altered, so that snapshots may share it."""
+
+    __slots__ = ("created", "modified", "snapshot", "values")
 
     def __init__(self, values: dict[str, Value], generation: int) -> None:
         self.values = values
         self.created = generation
         self.modified = generation
+        self.snapshot: Snapshot | None = None
 
 
 class Store:
@@ -33,12 +37,15 @@ class Store:
 
     A list field that mirrors a reference field of another class is never stored: it is read from an index that
     every change of the reference keeps, so both ends always agree. Values handed in and out are copies.
+    ``listeners`` are called under the lock with (``add``, ``mod`` or ``del``, class, reference): after a change,
+    but before the object is gone.
     """
 
     def __init__(self, schema: Schema, seed: int = 1) -> None:
         self.schema = schema
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
+        self.listeners: list[Callable[[str, str, str], None]] = []
         self.random = random.Random(seed)  # noqa: S311 - repeatable on purpose, nothing here is secret
         self._rows: dict[str, dict[str, _Row]] = {name: {} for name in schema.classes}
         self._by_uuid: dict[tuple[str, str], str] = {}
@@ -52,6 +59,8 @@ class Store:
         self._log: list[tuple[int, str, str]] = []
         self._log_floor = 0
         self._deleted: list[tuple[int, int, str, str]] = []
+        self.before_change: Callable[[str, str, Mapping[str, Value] | None], None] | None = None
+        """Told of every change before it is made: class, reference, the values so far (None: there is no such row)."""
 
     # -- identity
 
@@ -89,6 +98,20 @@ class Store:
                 record[name] = list(self._listed.get((cls, name, ref), ()))
             return record
 
+    def snapshot(self, cls: str, ref: str) -> Snapshot:
+        """Give an object's record as it is now, shared by all who ask until it changes; HANDLE_INVALID."""
+        with self.lock:
+            row = self._row(cls, ref)
+            if row.snapshot is None:
+                lists = {name: self._listed.get((cls, name, ref)) for name in self._list_fields.get(cls, ())}
+                row.snapshot = Snapshot(row.values, {name: list(found) for name, found in lists.items() if found})
+            return row.snapshot
+
+    def snapshots(self, cls: str) -> dict[str, Snapshot]:
+        """Give the records of a class as they are now, by reference."""
+        with self.lock:
+            return {ref: row.snapshot or self.snapshot(cls, ref) for ref, row in self._rows[cls].items()}
+
     def value(self, cls: str, ref: str, field: str) -> Value:
         """Copy one field; HANDLE_INVALID when the object is not there."""
         with self.lock:
@@ -102,7 +125,7 @@ class Store:
         with self.lock:
             return list(self._rows[cls])
 
-    def find(self, cls: str, **equals: Value) -> list[str]:
+    def find(self, cls: str, /, **equals: Value) -> list[str]:
         """List the references whose fields equal what is given."""
         with self.lock:
             return [ref for ref in self._rows[cls] if all(self.value(cls, ref, k) == v for k, v in equals.items())]
@@ -119,6 +142,11 @@ class Store:
         """Give the generation of the newest change of an object."""
         with self.lock:
             return self._row(cls, ref).modified
+
+    def created(self, cls: str, ref: str) -> int:
+        """Give the generation in which an object was created."""
+        with self.lock:
+            return self._row(cls, ref).created
 
     def counts(self) -> dict[str, int]:
         """Count the objects of every class."""
@@ -141,15 +169,16 @@ class Store:
             ref = ref or self.make_ref()
             if ref in self._rows[cls]:
                 raise KeyError(f"{cls} {ref} is there already")
+            self._announce(cls, ref)
             self._rows[cls][ref] = _Row(values, self._generation + 1)
             if "uuid" in values:
                 self._by_uuid[cls, values["uuid"]] = ref
-            self._touch(cls, ref)
+            self._touch(cls, ref, "add")
             for name, target in self._single_fields.get(cls, ()):
                 self._relink(target, ref, NULL, values[name])
             return ref
 
-    def update(self, cls: str, ref: str, **fields: Value) -> None:
+    def update(self, cls: str, ref: str, /, **fields: Value) -> None:
         """Change fields in one step; a change that changes nothing is none. HANDLE_INVALID, KeyError."""
         with self.lock:
             row = self._row(cls, ref)
@@ -158,7 +187,8 @@ class Store:
             if not new:
                 return
             old = {name: row.values[name] for name in new}
-            row.values.update(new)
+            self._announce(cls, ref)
+            row.values = {**row.values, **new}
             if "uuid" in new:
                 self._by_uuid.pop((cls, old["uuid"]), None)
                 self._by_uuid[cls, new["uuid"]] = ref
@@ -171,6 +201,9 @@ class Store:
         """Remove an object; HANDLE_INVALID when it is not there. Nothing that refers to it is removed."""
         with self.lock:
             row = self._row(cls, ref)
+            self._announce(cls, ref)
+            for listen in self.listeners:
+                listen("del", cls, ref)
             del self._rows[cls][ref]
             self._by_uuid.pop((cls, row.values.get("uuid", "")), None)
             self._generation += 1
@@ -180,6 +213,11 @@ class Store:
                 self._relink(target, ref, row.values[name], NULL)
             self.changed.notify_all()
 
+    def _announce(self, cls: str, ref: str) -> None:
+        if self.before_change is not None:
+            row = self._rows[cls].get(ref)
+            self.before_change(cls, ref, None if row is None else dict(row.values))
+
     def touch(self, cls: str, ref: str) -> int:
         """Count an object as modified without changing it; returns the generation before."""
         with self.lock:
@@ -188,17 +226,20 @@ class Store:
             self._touch(cls, ref)
             return before
 
-    def _touch(self, cls: str, ref: str) -> None:
+    def _touch(self, cls: str, ref: str, operation: str = "mod") -> None:
         row = self._rows[cls].get(ref)
         if row is None:
             return
         self._generation += 1
         row.modified = self._generation
+        row.snapshot = None
         self._log.append((self._generation, cls, ref))
         if len(self._log) > _LOG_LIMIT:
             half = _LOG_LIMIT // 2
             self._log_floor = self._log[half - 1][0]
             del self._log[:half]
+        for listen in self.listeners:
+            listen(operation, cls, ref)
         self.changed.notify_all()
 
     def _relink(self, target: tuple[str, str], ref: str, old: str, new: str) -> None:
@@ -248,6 +289,17 @@ class Store:
         """Forget what was deleted of a class, so that event.from never tells it (the coordinator restarted)."""
         with self.lock:
             self._deleted = [item for item in self._deleted if item[2] != cls]
+
+    def go_back(self, generation: int) -> None:
+        """Count changes from an older generation on again; what happened since is told to nobody any more."""
+        with self.lock:
+            self._generation = generation
+            self._log = [item for item in self._log if item[0] <= generation]
+            self._log_floor = min(self._log_floor, generation)
+            self._deleted = [item for item in self._deleted if item[0] <= generation]
+            for rows in self._rows.values():
+                for row in rows.values():
+                    row.created, row.modified = min(row.created, generation), min(row.modified, generation)
 
     def dump(self) -> dict[str, Any]:
         """Give everything that is persistent as JSON-able data."""

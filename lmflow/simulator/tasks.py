@@ -10,11 +10,13 @@ from lmflow.simulator.failures import ApiFailure, TaskCancelled
 from lmflow.simulator.store import Store
 from lmflow.simulator.values import EPOCH, NULL
 
-CANCEL_SHOWN_AFTER_SECONDS = 0.2
 KEPT_SECONDS = 3900.0
 """How long a finished record stays. Source: xapi_globs.ml, completed_task_timeout."""
+PENDING_SECONDS = 86_400.0
+"""After that a record goes whose progress was the same at two collections. Source: db_gc_util.ml."""
 KEPT_COUNT = 200
 RUNNING = "pending"
+_UNFINISHED = frozenset({RUNNING, "cancelling"})
 
 
 class TaskHandle:
@@ -24,23 +26,38 @@ class TaskHandle:
     went with the coordinator's toolstack; setters do nothing then, and whatever goes on goes on unseen.
     """
 
-    def __init__(self, store: Store, clock: Clock, ref: str, uuid: str) -> None:
+    def __init__(self, store: Store, ref: str, uuid: str) -> None:
         self.ref = ref
         self.uuid = uuid
         self.cancelled = threading.Event()
         self.lost = False
         self.cancellable = True
+        self.stuck_at: float | None = None
+        self.vanishes_at: float | None = None
+        self._frozen = False
         self._store = store
-        self._clock = clock
 
     def _update(self, **fields: object) -> None:
         with self._store.lock:
-            if not self.lost and self._store.exists("task", self.ref):
+            if not self.lost and not self._frozen and self._store.exists("task", self.ref):
                 self._store.update("task", self.ref, **fields)
 
     def set_progress(self, progress: float) -> None:
         """Show a progress between 0 and 1; it may go down."""
-        self._update(progress=float(progress))
+        if not self.meets_fault(progress):
+            self._update(progress=float(progress))
+
+    def meets_fault(self, progress: float) -> bool:
+        """Let the record vanish, or stay as it is for ever, if a fault waits for this progress; True if it did."""
+        with self._store.lock:
+            if self.vanishes_at is not None and progress >= self.vanishes_at:
+                if not self.lost and self._store.exists("task", self.ref):
+                    self._store.destroy("task", self.ref)
+                return True
+            if self.stuck_at is not None and progress >= self.stuck_at:
+                self._update(progress=self.stuck_at)
+                self._frozen = True
+            return self._frozen
 
     def set_resident_on(self, host_ref: str) -> None:
         """Show the host that executes the task."""
@@ -65,7 +82,7 @@ class TaskHandle:
             raise TaskCancelled
 
     def show_cancel(self) -> None:
-        """Show that the task can be cancelled, as the record does some 0.2 s after its creation."""
+        """Show that the task can be cancelled; an operation does so that looks for it, others never do."""
         with self._store.lock:
             alive = self.cancellable and self._store.exists("task", self.ref)
             if alive and self._store.value("task", self.ref, "status") == RUNNING:
@@ -79,7 +96,8 @@ class Tasks:
         self._store = store
         self._clock = clock
         self._handles: dict[str, TaskHandle] = {}
-        self._timers: dict[str, threading.Timer] = {}
+        self._owners: dict[str, str] = {}
+        self._probation: dict[str, float] = {}
 
     def create(
         self,
@@ -89,23 +107,40 @@ class Tasks:
         headers: Mapping[str, str] | None = None,
         description: str = "",
         subtask_of: str = NULL,
+        session_ref: str = NULL,
     ) -> TaskHandle:
-        """Create a pending record; ``headers`` (lower-case names without their prefix) go to ``http:`` keys."""
+        """Create a pending record; ``headers`` (lower-case names without their prefix) go to ``http:`` keys.
+
+        The session lives as long as what it began. Who carries out a subtask follows its handle, like any other's.
+        """
         store = self._store
         with store.lock:
-            self.collect()
             ref = self._create_record(name_label, description, resident_on, headers or {}, subtask_of)
-            handle = TaskHandle(store, self._clock, ref, store.value("task", ref, "uuid"))
+            handle = TaskHandle(store, ref, store.value("task", ref, "uuid"))
             self._handles[ref] = handle
-            timer = threading.Timer(self._clock.real(CANCEL_SHOWN_AFTER_SECONDS), handle.show_cancel)
-            timer.daemon = True
-            self._timers[ref] = timer
-        timer.start()
+            self._owners[ref] = session_ref
         return handle
 
-    def create_by_client(self, name_label: str, description: str, resident_on: str) -> str:
+    def create_by_client(self, name_label: str, description: str, resident_on: str, session_ref: str = NULL) -> str:
         """Create a record that no operation stands behind (task.create); returns its reference."""
-        return self._create_record(name_label, description, resident_on, {}, NULL)
+        with self._store.lock:
+            ref = self._create_record(name_label, description, resident_on, {}, NULL)
+            self._owners[ref] = session_ref
+            return ref
+
+    def owner_of(self, ref: str) -> str:
+        """Give the session that began a task; NULL when nobody knows."""
+        return self._owners.get(ref, NULL)
+
+    def busy_sessions(self) -> set[str]:
+        """Give the sessions that began something which has not ended."""
+        store = self._store
+        with store.lock:
+            return {
+                session_ref
+                for ref, session_ref in self._owners.items()
+                if store.exists("task", ref) and store.value("task", ref, "status") in _UNFINISHED
+            }
 
     def _create_record(
         self, name_label: str, description: str, resident_on: str, headers: Mapping[str, str], subtask_of: str
@@ -135,7 +170,8 @@ class Tasks:
         with self._store.lock:
             if self._handles.pop(handle.ref, None) is None or handle.lost:
                 return
-            self._cancel_timer(handle.ref)
+            if handle.meets_fault(1.0):
+                return
             handle.cancellable = False
             if self._store.exists("task", handle.ref):
                 self._store.update(
@@ -160,21 +196,18 @@ class Tasks:
         """Remove the record of a synchronous call that has ended."""
         with self._store.lock:
             self._handles.pop(handle.ref, None)
-            self._cancel_timer(handle.ref)
+            self._owners.pop(handle.ref, None)
             if not handle.lost and self._store.exists("task", handle.ref):
                 self._store.destroy("task", handle.ref)
 
-    def _cancel_timer(self, ref: str) -> None:
-        timer = self._timers.pop(ref, None)
-        if timer is not None:
-            timer.cancel()
+    def cancel(self, ref: str, mark: str) -> None:
+        """Ask for the end of a task: at once; a task past its last cancel point ignores it. HANDLE_INVALID.
 
-    def cancel(self, ref: str) -> None:
-        """Ask for the end of a task: '' at once; a task past its last cancel point ignores it. HANDLE_INVALID."""
+        ``mark`` names the call in the record, in the place of what was asked of the task before.
+        """
         with self._store.lock:
-            operations = self._store.value("task", ref, "current_operations")
-            mark = f"DummyRef:|{self._store.make_uuid()}|task.cancel"
-            self._store.update("task", ref, current_operations={**operations, mark: "cancel"})
+            self._store.value("task", ref, "status")
+            self._store.update("task", ref, current_operations={mark: "cancel"})
             handle = self._handles.get(ref)
             if handle is not None and handle.cancellable:
                 handle.cancelled.set()
@@ -182,31 +215,52 @@ class Tasks:
     def destroy(self, ref: str) -> None:
         """Remove a finished record; a pending one is only marked and its work goes on. HANDLE_INVALID."""
         with self._store.lock:
-            if self._store.value("task", ref, "status") in {"pending", "cancelling"}:
+            if self._store.value("task", ref, "status") in _UNFINISHED:
                 operations = self._store.value("task", ref, "current_operations")
                 self._store.update("task", ref, current_operations={**operations, "task": "destroy"})
             else:
                 self._store.destroy("task", ref)
 
     def collect(self) -> None:
-        """Remove finished records that are too old or too many."""
+        """Remove finished records that are too old, marked or too many, and pending ones that do not move."""
+        with self._store.lock:
+            every = self._store.refs("task")
+            pending = [ref for ref in every if self._store.value("task", ref, "status") in _UNFINISHED]
+            finished = [ref for ref in every if self._store.value("task", ref, "status") not in _UNFINISHED]
+            self._collect_finished(finished, surplus=len(every) - KEPT_COUNT)
+            self._collect_pending(pending)
+            self._owners = {ref: owner for ref, owner in self._owners.items() if self._store.exists("task", ref)}
+
+    def _collect_finished(self, refs: list[str], surplus: int) -> None:
         store = self._store
-        with store.lock:
-            finished = [ref for ref in store.refs("task") if store.value("task", ref, "status") not in {"pending"}]
-            limit = self._clock.stamp(self._clock.now() - KEPT_SECONDS)
-            surplus = len(store.refs("task")) - KEPT_COUNT
-            for index, ref in enumerate(finished):
-                ended = store.value("task", ref, "finished")
-                if index < surplus or (EPOCH < ended < limit):
-                    store.destroy("task", ref)
+        limit = self._clock.stamp(self._clock.now() - KEPT_SECONDS)
+        for index, ref in enumerate(sorted(refs, key=self._ended_at)):
+            is_old = self._ended_at(ref) < limit
+            if index < surplus or is_old or "destroy" in store.value("task", ref, "current_operations").values():
+                store.destroy("task", ref)
+
+    def _ended_at(self, ref: str) -> str:
+        """Give when a record ended; when it began, if a client ended it by hand, which leaves no time."""
+        ended = str(self._store.value("task", ref, "finished"))
+        return ended if ended != EPOCH else str(self._store.value("task", ref, "created"))
+
+    def _collect_pending(self, refs: list[str]) -> None:
+        store = self._store
+        limit = self._clock.stamp(self._clock.now() - PENDING_SECONDS)
+        before = self._probation
+        old = [ref for ref in refs if store.value("task", ref, "created") < limit]
+        self._probation = {ref: store.value("task", ref, "progress") for ref in old}
+        for ref, progress in self._probation.items():
+            if before.get(ref) == progress:
+                store.destroy("task", ref)
 
     def lose_all(self) -> None:
         """Forget every task, as the end of the coordinator's toolstack does; handles notice by ``lost``."""
         with self._store.lock:
-            for ref, handle in list(self._handles.items()):
+            for handle in self._handles.values():
                 handle.lost = True
-                self._cancel_timer(ref)
             self._handles.clear()
+            self._owners.clear()
             for ref in self._store.refs("task"):
                 self._store.destroy("task", ref)
             self._store.forget_deletions("task")

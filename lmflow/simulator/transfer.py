@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 
+from lmflow.simulator import memory, placement, power_cut, resync
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.phase_faults import PhaseFault, synchronisation_failure
@@ -14,10 +16,15 @@ from lmflow.simulator.xenops import Xenops, XenopsTask, temporary_uuid
 COPY_STEPS = 11
 """Progress in the copy goes by elevenths, in the clean-up by sevenths. Measured."""
 SETUP_SECONDS = 0.1
-SUSPEND_SECONDS = 0.15
-FINISH_SECONDS = 0.2
+SUSPEND_SECONDS = 0.1
+FINISH_SECONDS = 0.15
+TRIES = 3
+"""How often a source begins anew after an interruption. Source: xapi_vm_migrate.ml."""
+CONNECT_SECONDS = 127.0
+"""Until a connection to a host without power is given up. Linux's default; assumed."""
 _LOOK_SECONDS = 0.2
 _CANCEL_SECONDS = 0.25
+_BROKEN_STREAM = ("INTERNAL_ERROR", 'xenopsd internal error: Unix.Unix_error(Unix.EPIPE, "write", "")')
 
 Moment = tuple[float, int, Callable[[], None]]
 
@@ -31,6 +38,10 @@ class _TransferFailedError(Exception):
 
 class _TransferCancelledError(Exception):
     pass
+
+
+class _InterruptedError(Exception):
+    """What xapi answers by beginning anew: the guest's reboot, an end of file."""
 
 
 class Transfer:
@@ -57,6 +68,7 @@ class Transfer:
         self.source_ref = source_ref
         self.destination_ref = destination_ref
         self.progress = 0.0
+        self.steps: deque[float] = deque()
         self.cancellable = True
         self.copying = threading.Event()
         self.changed = threading.Event()
@@ -71,8 +83,10 @@ class Transfer:
         self._xenops = pool.part(Xenops)
         self._toolstack = pool.part(Toolstack)
         self._faults: list[PhaseFault] = []
-        self._end_fault: PhaseFault | None = None
+        self._befallen: list[PhaseFault] = []
         self._deaths: dict[str, int] = {}
+        self._power_losses: dict[str, int] = {}
+        self._interruptions = 0
         self._tasks: list[XenopsTask] = []
         self._started = 0.0
 
@@ -80,6 +94,7 @@ class Transfer:
         """Begin; it runs in a thread of its own."""
         for host_ref in (self.source_ref, self.destination_ref):
             self._deaths[host_ref] = self._toolstack.on(host_ref).deaths
+            self._power_losses[host_ref] = self._toolstack.on(host_ref).power_losses
         threading.Thread(target=self._run, name=f"transfer-{self.vm_uuid[:8]}", daemon=True).start()
 
     def cancel(self) -> None:
@@ -118,19 +133,10 @@ class Transfer:
     def _migrate(self) -> None:
         try:
             self._check_domain()
-            if not self._toolstack.is_up(self.destination_ref):
-                # xenopsd reaches its peer through the destination's toolstack.
-                raise _TransferFailedError(("VM_MIGRATE_CONTACT_REMOTE_SERVICE_FAILED",), "source")
+            self._check_destination()
             self._take_faults()
             self._begin()
-            self._play("setup", SETUP_SECONDS)
-            self.copying.set()
-            self._began_to_copy()
-            self._copy()
-            self._suspend()
-            self._arrive()
-            self._play("finish", FINISH_SECONDS, [(0.2, 2 / 7), (0.4, 4 / 7), (0.7, 6 / 7)])
-            self._check_arrival()
+            self._try_until_there()
             self._conclude("destination")
         except _TransferCancelledError:
             self.pool.clock.wait(_CANCEL_SECONDS)
@@ -140,6 +146,61 @@ class Transfer:
         except ApiFailure as failure:
             # Somebody took the VM or a host out of the database meanwhile.
             self._conclude("source", tuple(failure.description))
+
+    def _try_until_there(self) -> None:
+        for left in reversed(range(TRIES)):
+            try:
+                self._attempt()
+            except _InterruptedError as broken:
+                self._check_domain()
+                if not left:
+                    raise _TransferFailedError(
+                        ("INTERNAL_ERROR", f"xenopsd internal error: {broken}"), "source"
+                    ) from None
+                self._show(0.0)
+            else:
+                return
+
+    def _attempt(self) -> None:
+        self._play("setup", SETUP_SECONDS)
+        self.copying.set()
+        self._began_to_copy()
+        if self._interruptions:
+            self._interruptions -= 1
+            raise _InterruptedError("End_of_file")
+        self._copy()
+        self._suspend()
+        self._arrive()
+        self._play("finish", FINISH_SECONDS, [(0.2, 2 / 7), (0.4, 4 / 7), (0.7, 6 / 7)])
+        self._check_arrival()
+
+    def _check_destination(self) -> None:
+        """Refuse a destination that does not take the connection; xenopsd reaches its peer through its toolstack."""
+        if not self._toolstack.on(self.destination_ref).is_powered:
+            self._wait_until(self.pool.clock.now() + CONNECT_SECONDS)
+        if not self._toolstack.is_up(self.destination_ref):
+            raise _TransferFailedError(("VM_MIGRATE_CONTACT_REMOTE_SERVICE_FAILED",), "source")
+
+    def _lost_power(self, host_ref: str) -> bool:
+        return self._toolstack.on(host_ref).power_losses != self._power_losses[host_ref]
+
+    def _is_dark(self, host_ref: str) -> bool:
+        """Tell whether a host has no power and nobody has noticed."""
+        return not self._toolstack.on(host_ref).is_powered and placement.is_live(self.pool.store, host_ref)
+
+    def _notice_lost_peer(self) -> None:
+        """Hang on a destination that lost its power, then fail; the guest was suspended for it and does not come back.
+
+        The stream ends when the coordinator gives the host up, as every connection to it does, or when the host is
+        back. Watched once, from the coordinator and with a simulated hypervisor: the domain was gone on both hosts. A
+        real one might resume it.
+        """
+        if not self._lost_power(self.destination_ref):
+            return
+        self._xenops.destroy(self.source_ref, self.vm_uuid)
+        while self._is_dark(self.destination_ref) and not self.pool.stopped.is_set():
+            self.pool.clock.wait(_LOOK_SECONDS)
+        raise _TransferFailedError(_BROKEN_STREAM, "nowhere")
 
     def _check_domain(self) -> None:
         known = self._xenops.find(self.source_ref, self.vm_uuid)
@@ -177,13 +238,16 @@ class Transfer:
             raise _TransferCancelledError
         self.cancellable = False
         self._show(10 / COPY_STEPS)
+        self._notice_lost_peer()
         self._play("suspend", SUSPEND_SECONDS)
+        self._notice_lost_peer()
         self._show(1.0)
 
     def _arrive(self) -> None:
         lost = next((f for f in self._faults if f.phase == "finish" and f.kind == "fail" and f.end == "nowhere"), None)
         with self.pool.store.lock, self._xenops.lock:
-            if self._xenops.find_running(self.source_ref, self.vm_uuid) is None:
+            is_gone = self._xenops.find_running(self.source_ref, self.vm_uuid) is None
+            if is_gone or self._lost_power(self.source_ref):
                 text = f"xenopsd internal error: VM.migrate: domain of {self.vm_uuid} ended during the copy"
                 raise _TransferFailedError(("INTERNAL_ERROR", text), "nowhere")
             # A toolstack that started during the copy has told its xenopsd of the VM again: a record stays.
@@ -203,6 +267,7 @@ class Transfer:
         return not expected and self.pool.store.value("VM", self.vm_ref, "resident_on") != self.destination_ref
 
     def _check_arrival(self) -> None:
+        self._notice_lost_peer()
         if self._xenops.find_running(self.destination_ref, self.vm_uuid) is None:
             raise _TransferFailedError(synchronisation_failure(self.vm_uuid), "nowhere")
 
@@ -213,6 +278,9 @@ class Transfer:
                 self._xenops.destroy(self.source_ref, self.vm_uuid)
             for task in self._tasks:
                 self._xenops.end_task(task, list(error) or (["Cancelled", str(task.id)] if cancelled else None))
+            if self._tasks and not self.orphaned:
+                # The toolstack that followed the source's task takes it off the list; the destination's stays.
+                self._xenops.forget_task(self.source_ref, self._tasks[0])
         self.end, self.error, self.cancelled = end, error, cancelled
         self.cancellable = False
         self.done.set()
@@ -222,6 +290,7 @@ class Transfer:
 
     def _show(self, progress: float) -> None:
         self.progress = progress
+        self.steps.append(progress)
         if self._tasks:
             self._tasks[0].progress = progress
         self.changed.set()
@@ -233,7 +302,7 @@ class Transfer:
             for fraction, progress in steps or ()
         ]
         for fault in self._faults:
-            if fault.phase == phase:
+            if fault.phase == phase and fault not in self._befallen:
                 moments.append((fault.at, 1, lambda fault=fault: self._befall(fault)))  # type: ignore[misc]
         began = self.pool.clock.now()
         for fraction, _, act in sorted(moments, key=lambda moment: moment[:2]):
@@ -256,16 +325,50 @@ class Transfer:
                 raise _TransferCancelledError
 
     def _befall(self, fault: PhaseFault) -> None:
+        self._befallen.append(fault)
         if fault.kind == "fail":
-            if fault.phase == "copy":
-                self.cancellable = False
-                self._show(10 / COPY_STEPS)
-            raise _TransferFailedError(fault.error_for(self.vm_ref, self.vm_uuid), fault.end)
+            self._fail(fault)
+        if fault.kind == "interrupt":
+            self._interruptions = fault.times - 1
+            raise _InterruptedError("End_of_file")
+        if fault.kind == "guest":
+            self._let_guest_act(fault.how)
+            return
         if fault.kind == "hold":
             self._hold()
             return
         host_ref = host_of_role(self.pool, fault.host, self.source_ref, self.destination_ref)
         if fault.kind == "restart":
             self._toolstack.restart(host_ref, fault.how)
-        else:
+        elif fault.kind == "stop":
             self._toolstack.stop(host_ref, fault.how)
+        else:
+            power_cut.cut(self.pool, host_ref)
+
+    def _fail(self, fault: PhaseFault) -> None:
+        if fault.phase == "copy":
+            self.cancellable = False
+            self._show(10 / COPY_STEPS)
+        if fault.seconds:
+            self._wait_until(self.pool.clock.now() + fault.seconds)
+        store = self.pool.store
+        known = {
+            "needed": str(memory.needed_by(store, self.vm_ref)),
+            "free": str(memory.free_on(store, self.destination_ref)),
+            "kernel": str(store.value("VM", self.vm_ref, "PV_kernel")),
+        }
+        raise _TransferFailedError(fault.error_for(self.vm_ref, self.vm_uuid, known), fault.end)
+
+    def _let_guest_act(self, how: str) -> None:
+        """Let the guest reboot, crash or shut down by itself; the source's toolstack writes that down, if it works.
+
+        A crashed guest is started anew, as is the default. A reboot breaks two attempts. Source: xapi_vm_migrate.ml.
+        """
+        with self.pool.store.lock, self._xenops.lock:
+            self._xenops.destroy(self.source_ref, self.vm_uuid)
+            if how != "shutdown":
+                self._xenops.boot(self.source_ref, self.vm_uuid)
+            if self._toolstack.is_ready(self.source_ref):
+                resync.write_guest(self.pool.store, self.vm_ref, self._xenops.find(self.source_ref, self.vm_uuid))
+        self._interruptions = 1
+        raise _InterruptedError("Cancelled")

@@ -1,109 +1,139 @@
-"""The query language of get_all_records_where: true, false, field "x" = "y", and, or, not, parentheses."""
+"""The query language of get_all_records_where: true, false, field "x" = "y", and, or, not, parentheses.
+
+``and`` and ``or`` bind alike and from the left, ``not`` takes all that follows; words need no space between them.
+Fields have the names of the database (``name__label``) and are compared as the database writes them: integers and
+truth values as text, sets and maps as s-expressions. Source: db_filter_lex.mll, db_filter_parse.mly.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from lmflow.simulator.failures import ApiFailure
+from lmflow.simulator.schema import Field
 from lmflow.simulator.values import Value
 
 Test = Callable[[Mapping[str, Value]], bool]
 Term = Callable[[Mapping[str, Value]], str]
 
-_TOKEN = re.compile(r"\s*(?:(?P<word>true|false|field|and|or|not)\b|(?P<sign>[()=])|(?P<quote>\"[^\"]*\"|'[^']*'))")
+_TOKEN = re.compile(r'true|false|field|and|or|not|[()=]|"[^"]*"')
+_SPACE = " \t\n"
+_END = ""
+_PROTECTED = str.maketrans({"%": "%%", " ": "%_", "\t": "%t", "\n": "%n", "\r": "%r"})
 
 
-def _tokens(text: str) -> list[str]:
-    found = []
-    position = 0
-    while text[position:].strip():
-        match = _TOKEN.match(text, position)
-        if match is None:
-            raise ApiFailure("INVALID_VALUE", text, 'Failure("lexing: empty token")')
-        found.append(match.group().strip())
-        position = match.end()
-    return found
+def show_value(value: Value) -> str:
+    """Write a value as the database does."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return f"({' '.join(_quote(item) for item in value)})"
+    if isinstance(value, dict):
+        return f"({' '.join(f'({_quote(key)} {_quote(item)})' for key, item in value.items())})"
+    return str(value)
 
 
-def _text(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _quote(value: Value) -> str:
+    text = show_value(value).translate(_PROTECTED) or "%."
+    return "'" + re.sub(r"(['\\])", r"\\\1", text) + "'"
 
 
 class _Parser:
-    """Recursive descent; ``or`` binds weaker than ``and``, ``and`` weaker than ``not``."""
+    """Reads words one by one, as XAPI's does: what cannot be parsed is told before what cannot be read behind it."""
 
-    def __init__(self, text: str, fields: frozenset[str]) -> None:
+    def __init__(self, text: str, fields: Mapping[str, str]) -> None:
         self._text = text
         self._fields = fields
-        self._rest = _tokens(text)
+        self._rest = self._read()
+        self._ahead: str | None = None
 
-    def parse(self) -> Test:
-        test = self._any()
-        if self._rest:
+    def _read(self) -> Iterator[str]:
+        position = 0
+        while True:
+            while position < len(self._text) and self._text[position] in _SPACE:
+                position += 1
+            if position == len(self._text):
+                yield _END
+            match = _TOKEN.match(self._text, position)
+            if match is None:
+                raise ApiFailure("INVALID_VALUE", self._text, 'Failure("lexing: empty token")')
+            yield match.group()
+            position = match.end()
+
+    def _peek(self) -> str:
+        if self._ahead is None:
+            self._ahead = next(self._rest)
+        return self._ahead
+
+    def _next(self, *wanted: str) -> str:
+        word = self._peek()
+        if wanted and word not in wanted:
             raise self._error()
-        return test
+        self._ahead = None
+        return word
 
     def _error(self) -> ApiFailure:
         return ApiFailure("INVALID_VALUE", self._text, "Stdlib.Parsing.Parse_error")
 
-    def _next(self) -> str:
-        if not self._rest:
-            raise self._error()
-        return self._rest.pop(0)
+    def parse(self) -> Test:
+        test = self._expression()
+        self._next(_END)
+        return test
 
-    def _take(self, token: str) -> bool:
-        if self._rest and self._rest[0] == token:
-            self._rest.pop(0)
-            return True
-        return False
+    def _expression(self) -> Test:
+        test = self._operand()
+        while self._peek() in {"and", "or"}:
+            test = _join(self._next(), test, self._operand())
+        return test
 
-    def _any(self) -> Test:
-        tests = [self._all()]
-        while self._take("or"):
-            tests.append(self._all())
-        return lambda record: any(test(record) for test in tests)
-
-    def _all(self) -> Test:
-        tests = [self._one()]
-        while self._take("and"):
-            tests.append(self._one())
-        return lambda record: all(test(record) for test in tests)
-
-    def _one(self) -> Test:
-        if self._take("not"):
-            inner = self._one()
+    def _operand(self) -> Test:
+        word = self._peek()
+        if word in {"true", "false"}:
+            self._next()
+            return lambda _record: word == "true"
+        if word == "not":
+            self._next()
+            inner = self._expression()
             return lambda record: not inner(record)
-        if self._take("("):
-            inner = self._any()
-            if not self._take(")"):
-                raise self._error()
+        if word == "(":
+            self._next()
+            inner = self._expression()
+            self._next(")")
             return inner
-        if self._take("true"):
-            return lambda _record: True
-        if self._take("false"):
-            return lambda _record: False
         left = self._term()
-        if not self._take("="):
-            raise self._error()
+        self._next("=")
         right = self._term()
         return lambda record: left(record) == right(record)
 
     def _term(self) -> Term:
         word = self._next()
-        if word == "field":
-            quoted = self._next()
-            if quoted[0] not in "\"'":
-                raise self._error()
-            name = quoted[1:-1].replace("__", "_")
+        if word != "field":
+            literal = self._unquote(word)
+            return lambda _record: literal
+        name = self._unquote(self._next())
+
+        def read(record: Mapping[str, Value]) -> str:
             if name not in self._fields:
                 raise ApiFailure("INTERNAL_ERROR", "missing field", name, "")
-            return lambda record: _text(record[name])
-        if word[0] not in "\"'":
+            return show_value(record[self._fields[name]])
+
+        return read
+
+    def _unquote(self, word: str) -> str:
+        if not word.startswith('"'):
             raise self._error()
-        return lambda _record: word[1:-1]
+        return word[1:-1]
 
 
-def compile_query(text: str, fields: frozenset[str]) -> Test:
-    """Make a test of records from a query; INVALID_VALUE or INTERNAL_ERROR when it cannot be read."""
-    return _Parser(text, fields).parse()
+def _join(word: str, left: Test, right: Test) -> Test:
+    if word == "and":
+        return lambda record: left(record) and right(record)
+    return lambda record: left(record) or right(record)
+
+
+def compile_query(text: str, fields: Iterable[Field]) -> Test:
+    """Make a test of records: INVALID_VALUE when it cannot be read; the test raises for a field that is not there."""
+    return _Parser(text, {field.db_name: field.name for field in fields}).parse()

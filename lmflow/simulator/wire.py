@@ -198,7 +198,8 @@ class Wire:
             return unauthorised()
         status, headers, body = self._kernel.witness(request.host_ref, session, request.body)
         entry.outcome = "ok" if status == 200 else f"http_{status}"
-        reply = unauthorised() if status == 401 else HttpReply(status, body, "", headers, close=status != 200)
+        page = {401: unauthorised, 403: forbidden}.get(status)
+        reply = page() if page else HttpReply(status, body, "", headers, close=status != 200)
         self._befall_after(due, entry, reply)
         self._kernel.faults.pass_point(name, "reply_written", request.host_ref)
         return reply

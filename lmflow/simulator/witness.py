@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lmflow.simulator import witness_state
 from lmflow.simulator.codec import encode_bare, encode_success, parse_call
 from lmflow.simulator.http1 import server_error
 from lmflow.simulator.kernel import Kernel
+from lmflow.simulator.rbac import WITNESS
 from lmflow.simulator.registry import part
 from lmflow.simulator.toolstack import Toolstack
+from lmflow.simulator.values import NULL
 from lmflow.simulator.xenops import Domain, Xenops, XenopsTask
 
 Reply = tuple[int, dict[str, str], bytes]
@@ -46,8 +49,9 @@ class Witness:
         toolstack = self._pool.part(Toolstack)
         if not toolstack.is_coordinator(host_ref) and not toolstack.wait_for_coordinator():
             return 500, {}, server_error("Server_error(CANNOT_CONTACT_HOST)").body
-        if not session_ref or not self._pool.sessions.is_valid(session_ref):
-            return 401, {}, b""
+        status = self._weigh(session_ref)
+        if status != 200:
+            return status, {}, b""
         name, params = parse_call(body)
         method = self._methods.get(name)
         if method is None:
@@ -61,6 +65,12 @@ class Witness:
     @property
     def _xenops(self) -> Xenops:
         return self._pool.part(Xenops)
+
+    def _weigh(self, session_ref: str | None) -> int:
+        """Give the HTTP status with which a session is let in or not."""
+        if not session_ref or not self._pool.sessions.is_valid(session_ref):
+            return 401
+        return 200 if self._pool.rbac.is_permitted(session_ref, WITNESS) else 403
 
     def _vm_exists(self, host_ref: str, arguments: Mapping[str, Any]) -> bool:
         vm_uuid = _argument(arguments, "id")
@@ -76,9 +86,13 @@ class Witness:
             domain = Domain(vm_uuid, -1, "Paused", self._pool.clock.now())
         if domain is None:
             raise _XenopsError("Does_not_exist", ["VM", f"{vm_uuid}/config"])
-        found = self._pool.store.find("VM", uuid=copied or vm_uuid)
-        vm = self._pool.store.record("VM", found[0]) if found else {}
-        return [_config_of(vm_uuid, vm), _state_of(domain, vm)]
+        store = self._pool.store
+        with store.lock:
+            found = store.find("VM", uuid=copied or vm_uuid)
+            vm = store.record("VM", found[0]) if found else {}
+            known = store.exists("VM_guest_metrics", vm.get("guest_metrics", NULL))
+            guest = store.record("VM_guest_metrics", vm["guest_metrics"]) if known else {}
+        return [witness_state.config_of(vm_uuid, vm), witness_state.state_of(domain, vm, guest)]
 
     def _vm_list(self, _host_ref: str, _arguments: Mapping[str, Any]) -> Any:
         raise _XenopsError("Internal_error", "Idl.MarshalError(\"Expecting named argument 'unit'\")")
@@ -86,7 +100,7 @@ class Witness:
     def _task_list(self, host_ref: str, _arguments: Mapping[str, Any]) -> list[Any]:
         xenops = self._xenops
         with xenops.lock:
-            return [_task_of(task) for task in xenops.on(host_ref).tasks]
+            return [_task_of(task) for task in sorted(xenops.on(host_ref).tasks, key=lambda task: str(task.id))]
 
 
 def _argument(arguments: Mapping[str, Any], name: str) -> str:
@@ -110,53 +124,4 @@ def _task_of(task: XenopsTask) -> dict[str, Any]:
         "ctime": float(task.created),
         "dbg": task.dbg,
         "id": str(task.id),
-    }
-
-
-def _config_of(vm_uuid: str, vm: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "has_vendor_device": False,
-        "pci_power_mgmt": False,
-        "pci_msitranslate": True,
-        "on_softreboot": ["Softreboot"],
-        "on_reboot": ["Start"],
-        "on_shutdown": ["Shutdown"],
-        "on_crash": ["Start"],
-        "scheduler_params": {"affinity": [], "priority": [256, 0]},
-        "vcpus": vm.get("VCPUs_at_startup", 1),
-        "vcpu_max": vm.get("VCPUs_max", 1),
-        "memory_dynamic_min": vm.get("memory_dynamic_min", 0),
-        "memory_dynamic_max": vm.get("memory_dynamic_max", 0),
-        "memory_static_max": vm.get("memory_static_max", 0),
-        "suppress_spurious_page_faults": False,
-        "ty": ["HVM", {"firmware": "Bios", "boot_order": "dc", "acpi": True, "hap": True, "serial": "pty"}],
-        "bios_strings": {},
-        "platformdata": dict(vm.get("platform", {})),
-        "xsdata": {},
-        "ssidref": 0,
-        "name": vm.get("name_label", ""),
-        "id": vm_uuid,
-    }
-
-
-def _state_of(domain: Domain, vm: Mapping[str, Any]) -> dict[str, Any]:
-    running = domain.power_state != "Halted"
-    memory_bytes = vm.get("memory_target", 0) if running else 0
-    return {
-        "numa_optimised": False,
-        "featureset": vm.get("last_boot_CPU_flags", {}).get("features", ""),
-        "domain_type": "Domain_HVM",
-        "nested_virt": False,
-        "nomigrate": False,
-        "hvm": True,
-        "last_start_time": float(domain.started),
-        "pv_drivers_detected": running,
-        "guest_agent": {},
-        "vcpu_target": vm.get("VCPUs_at_startup", 1),
-        "memory_limit": memory_bytes,
-        "memory_actual": memory_bytes,
-        "memory_target": memory_bytes,
-        "consoles": [],
-        "domids": [domain.domid] if running and domain.domid >= 0 else [],
-        "power_state": domain.power_state,
     }

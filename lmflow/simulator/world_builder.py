@@ -2,44 +2,37 @@
 
 A description is a JSON object; amounts of memory and disk are bytes or text like ``2 GiB``:
 
-- ``name``; ``pool``: fields of the pool object;
-- ``networks``: name, bridge, other_config;
-- ``hosts``: name, coordinator, memory, cpus, cpu {vendor, features}, version {product_version, ...}, enabled, live,
-  networks (a PIF on each, the first is the management interface), dom0_memory;
-- ``storage``: name, type, shared, default, content_type, size, hosts: a list, or {host: plugged | unplugged};
-- ``vms``: name, host, power_state (Running if it has a host, else Halted), memory, vcpus, disks [{name, sr, size}],
-  cds [{} or {iso, sr}], vifs [network], drivers, cpu_features or cpu_features_of a host, domain_type, pv_kernel,
-  pv_ramdisk, pv_bootloader, nomigrate, nested_virt, is_a_template, is_a_snapshot, blocked_operations, other_config,
-  copy_seconds.
+- ``name``; ``pool``: name, other_config and other fields of the pool object; ``plugins``: type (one for each type of SR
+  that there is, unless given);
+- ``networks``: name, description, bridge, mtu, other_config, tags; the pool has its internal network besides;
+- ``hosts``: name, coordinator, memory, cpus, cpu {vendor, features, ... as in cpu_info}, version {product_version,
+  ...}, enabled, live, address, boot_time and agent_start_time (seconds since 1970), hostname, description,
+  other_config, tags, dom0_memory, dom0 {vcpus, consoles, fields, metrics}, metrics, networks: on each a PIF, a name or
+  {network, device, mac, vlan, fields, metrics}; the first is the management interface, a ``vlan`` lies on the first;
+- ``storage``: name, type, shared, default, content_type, size, description, device_config, other_config, sm_config,
+  tags, vdis [{name, size, type}], hosts: a list, or {host: plugged | unplugged | {state, device_config, fields}};
+- ``vms``: see ``world_vms``.
 
-Hosts, networks, storage and VMs may also have ``uuid`` and ``fields``, which override the object's own.
+Hosts, networks, storage, VMs and most things inside them may also have ``uuid`` and ``fields``, which override the
+object's own; ``metrics`` are fields of its metrics object.
 """
 
 from __future__ import annotations
 
-import re
-import uuid as uuids
-from collections.abc import Mapping
 from typing import Any
 
-from lmflow.simulator import allowed, memory, world_defaults
+from lmflow.simulator import world_defaults, world_vm_defaults
 from lmflow.simulator.clock import Clock
 from lmflow.simulator.store import Store
 from lmflow.simulator.values import NULL
+from lmflow.simulator.world_defaults import Fields, Item
+from lmflow.simulator.world_ledger import Ledger, parse_bytes
 from lmflow.simulator.world_rules import ImpossibleWorldError
+from lmflow.simulator.world_vms import VmBuilder
 
-_NAMESPACE = uuids.UUID("6e1d9c0e-3c64-4d0c-9a51-5bb1f0a4d2f7")
-_UNITS = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
+__all__ = ["WorldBuilder", "parse_bytes"]
 
-Item = Mapping[str, Any]
-
-
-def parse_bytes(text: str | int) -> int:
-    """Read ``2 GiB`` or a plain number of bytes; ImpossibleWorldError when it is neither."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]iB|B|)\s*", str(text))
-    if found is None:
-        raise ImpossibleWorldError(f"{text!r} is no amount of bytes.")
-    return int(float(found.group(1)) * _UNITS[found.group(2)])
+_INTERNAL = "is_host_internal_management_network"
 
 
 class WorldBuilder:
@@ -51,8 +44,8 @@ class WorldBuilder:
         self._clock = clock
         self._description = description
         self._name = str(description.get("name", "world"))
-        self._refs: dict[tuple[str, str], str] = {}
-        self._plugged: set[tuple[str, str]] = set()
+        self._ledger = Ledger(store, clock, self._name)
+        self._first_pifs: dict[str, str] = {}
 
     def build(self) -> None:
         """Create everything, hosts first."""
@@ -61,171 +54,148 @@ class WorldBuilder:
         if len(coordinators) != 1:
             raise ImpossibleWorldError(f"A pool has one coordinator, not {len(coordinators)} {coordinators}.")
         hosts.sort(key=lambda host: not host.get("coordinator"))
-        for item in self._description.get("networks", ()):
-            self._build_network(item)
+        self._build_networks()
         for index, item in enumerate(hosts):
-            self._build_host(item, f"127.0.0.{index + 1}")
-        for item in self._description.get("storage", ()):
+            self._build_host(item, str(item.get("address", f"127.0.0.{index + 1}")))
+        storage = list(self._description.get("storage", ()))
+        for item in storage:
             self._build_sr(item)
-        self._build_pool(coordinators[0])
+        self._build_plugins(storage)
+        pool_ref = self._build_pool(coordinators[0])
+        vms = VmBuilder(self._ledger, self.store.value("pool", pool_ref, "default_SR"), self.copy_seconds)
         for item in self._description.get("vms", ()):
-            self._build_vm(item)
+            vms.build(item)
+        for item in storage:
+            self._count_use(item)
 
-    def _uuid(self, cls: str, name: str) -> str:
-        return str(uuids.uuid5(_NAMESPACE, f"{self._name}/{cls}/{name}"))
-
-    def _add(self, cls: str, name: str, fields: Item, item: Item | None = None) -> str:
-        if item is not None and (cls, name) in self._refs:
-            raise ImpossibleWorldError(f"There are two of {cls} {name}.")
-        extra = dict(item.get("fields", {})) if item else {}
-        uuid = str(item["uuid"]) if item and "uuid" in item else self._uuid(cls, name)
-        try:
-            ref = self.store.create(cls, {"uuid": uuid, **fields, **extra})
-        except KeyError as error:
-            raise ImpossibleWorldError(str(error)) from None
-        if item is not None:
-            self._refs[cls, name] = ref
-        return ref
-
-    def _get(self, cls: str, name: str, user: str) -> str:
-        try:
-            return self._refs[cls, name]
-        except KeyError:
-            raise ImpossibleWorldError(f"{user} names an unknown {cls} {name!r}.") from None
-
-    def _build_network(self, item: Item) -> None:
-        fields = {
-            "name_label": item["name"],
-            "bridge": item.get("bridge", f"xapi-{item['name']}"),
-            "MTU": 1500,
-            "managed": True,
-            "other_config": dict(item.get("other_config", {})),
-        }
-        self._add("network", item["name"], fields, item)
+    def _build_networks(self) -> None:
+        described = list(self._description.get("networks", ()))
+        configs = [item.get("fields", item).get("other_config", {}) for item in described]
+        if not any(_INTERNAL in config for config in configs):
+            described.append(world_defaults.INTERNAL_NETWORK)
+        for item in described:
+            self._ledger.add("network", item["name"], world_defaults.network_fields(item), item)
 
     def _build_host(self, item: Item, address: str) -> None:
-        name, now = item["name"], self._clock.now()
-        total = parse_bytes(item.get("memory", "64 GiB"))
-        metrics = {"memory_total": total, "memory_free": 0, "live": item.get("live", True)}
-        metrics_ref = self._add("host_metrics", name, {**metrics, "last_updated": self._clock.stamp()})
+        name, now, add = item["name"], self._clock.now(), self._ledger.add
+        self._ledger.check_new("host", name)
+        metrics = {
+            "memory_total": parse_bytes(item.get("memory", "64 GiB")),
+            "live": item.get("live", True),
+            "last_updated": self._clock.stamp(),
+        }
+        metrics_ref = add("host_metrics", name, {**metrics, **item.get("metrics", {})})
         fields = world_defaults.host_fields(name, address, item, now) | {"metrics": metrics_ref}
-        host_ref = self._add("host", name, fields, item)
+        host_ref = add("host", name, fields, item)
+        info = self.store.value("host", host_ref, "cpu_info")
         for number in range(item.get("cpus", world_defaults.CPUS)):
-            cpu = {"host": host_ref, "number": number, "vendor": "GenuineIntel", "speed": 2400, "family": 6}
-            self._add("host_cpu", f"{name}/{number}", cpu)
-        for index, network in enumerate(item.get("networks", ())):
-            pif = world_defaults.pif_fields(index, address if index == 0 else "", f"{name}/{network}")
-            pif |= {"host": host_ref, "network": self._get("network", network, f"Host {name}")}
-            metrics_of_pif = self._add("PIF_metrics", f"{name}/{network}", {"carrier": True, "speed": 10_000})
-            self._add("PIF", f"{name}/{network}", pif | {"metrics": metrics_of_pif})
-        control = world_defaults.control_domain_fields(name, host_ref, parse_bytes(item.get("dom0_memory", "2 GiB")))
-        vm_metrics = {"memory_actual": control["memory_static_max"], "VCPUs_number": 2, "current_domain_type": "pv"}
-        control["metrics"] = self._add("VM_metrics", f"dom0/{name}", vm_metrics)
-        dom0_ref = self._add("VM", f"dom0/{name}", control)
+            cpu = {"host": host_ref, **world_defaults.host_cpu_fields(number, world_defaults.cpu_info(item) | info)}
+            add("host_cpu", f"{name}/{number}", cpu)
+        for kind in ("host", "host_internal"):
+            seed = f"{self._name}/{name}/{kind}"
+            certificate = world_defaults.certificate_fields(kind, seed, now)
+            add("Certificate", f"{name}/{kind}", certificate | {"host": host_ref})
+        for index, described in enumerate(item.get("networks", ())):
+            pif = {"network": described} if isinstance(described, str) else described
+            self._build_pif(name, host_ref, index, address if index == 0 else "", pif)
+        self._build_control_domain(item, host_ref, address)
+
+    def _build_pif(self, host: str, host_ref: str, index: int, address: str, item: Item) -> None:
+        network, add = item["network"], self._ledger.add
+        name = f"{host}/{network}"
+        first = self._first_pifs.get(host, "")
+        fields: Fields = world_defaults.pif_fields(index, address, f"{self._name}/{name}")
+        fields |= {"host": host_ref, "network": self._ledger.get("network", network, f"Host {host}")}
+        fields |= {key: item[source] for key, source in (("device", "device"), ("MAC", "mac")) if source in item}
+        metrics = {"carrier": True, "speed": 10_000, "duplex": True, **item.get("metrics", {})}
+        fields["metrics"] = add("PIF_metrics", name, metrics)
+        if "vlan" in item:
+            if not first:
+                raise ImpossibleWorldError(f"The VLAN {network} of host {host} has no interface to lie on.")
+            fields |= {"VLAN": int(item["vlan"]), "physical": False}
+            fields |= {key: self.store.value("PIF", first, key) for key in ("device", "MAC")}
+        pif_ref = add("PIF", name, fields, item)
+        self._first_pifs.setdefault(host, pif_ref)
+        if "vlan" in item:
+            vlan = {"tag": int(item["vlan"]), "tagged_PIF": first, "untagged_PIF": pif_ref}
+            self.store.update("PIF", pif_ref, VLAN_master_of=add("VLAN", name, vlan))
+
+    def _build_control_domain(self, item: Item, host_ref: str, address: str) -> None:
+        host, add, described = item["name"], self._ledger.add, dict(item.get("dom0", {}))
+        memory_bytes, vcpus = parse_bytes(item.get("dom0_memory", "2 GiB")), int(described.get("vcpus", 2))
+        metrics = world_vm_defaults.control_domain_metrics_fields(memory_bytes, vcpus)
+        metrics_ref = add("VM_metrics", f"dom0/{host}", {**metrics, **described.get("metrics", {})})
+        joined = not item.get("coordinator")
+        fields = world_vm_defaults.control_domain_fields(host, host_ref, memory_bytes, joined=joined)
+        fields |= {"metrics": metrics_ref, "VCPUs_max": vcpus, "VCPUs_at_startup": vcpus}
+        # An imported record keeps what was allowed while it was imported; nobody computes it again.
+        imported = ["destroy"], ["start_on", "start"]
+        before, after = imported if joined else ([], [])
+        ranges = ["metadata_export", "changing_static_range", "changing_dynamic_range"]
+        fields["allowed_operations"] = [*before, *ranges, *after]
+        dom0_ref = add("VM", f"dom0/{host}", fields, described)
         self.store.update("host", host_ref, control_domain=dom0_ref)
-        allowed.update_vm(self.store, dom0_ref)
+        for protocol in described.get("consoles", ("rfb", "vt100")):
+            ref = self.store.make_ref()
+            location = f"https://{address}/console?ref={ref}"
+            console = {"protocol": protocol, "location": location, "VM": dom0_ref}
+            add("console", f"dom0/{host}/{protocol}", console, ref=ref)
 
     def _build_sr(self, item: Item) -> None:
         name = item["name"]
         hosts = item.get("hosts", {})
-        states = dict.fromkeys(hosts, "plugged") if isinstance(hosts, list) else dict(hosts)
+        states: dict[str, Any] = dict.fromkeys(hosts, "plugged") if isinstance(hosts, list) else dict(hosts)
         shared = bool(item.get("shared", False))
         if not shared and len(states) > 1:
             raise ImpossibleWorldError(f"SR {name} is local and yet joined to {len(states)} hosts.")
-        fields = {
-            "name_label": name,
-            "name_description": item.get("description", ""),
-            "type": item.get("type", "nfs" if shared else "ext"),
-            "content_type": item.get("content_type", "user"),
-            "shared": shared,
-            "physical_size": parse_bytes(item.get("size", "2 TiB")),
-        }
-        sr_ref = self._add("SR", name, fields, item)
-        for host, state in states.items():
+        size_bytes = parse_bytes(item.get("size", "2 TiB"))
+        fields = world_defaults.sr_fields(item, shared=shared, size_bytes=size_bytes)
+        sr_ref = self._ledger.add("SR", name, fields, item)
+        for host, described in states.items():
+            join: Item = described if isinstance(described, dict) else {"state": described}
+            state = join.get("state", "plugged")
             if state not in {"plugged", "unplugged"}:
                 raise ImpossibleWorldError(f"The PBD of SR {name} on {host} is {state!r}, not plugged or unplugged.")
             pbd = {
-                "host": self._get("host", host, f"SR {name}"),
+                "host": self._ledger.get("host", host, f"SR {name}"),
                 "SR": sr_ref,
-                "device_config": dict(item.get("device_config", {"server": "192.0.2.5", "serverpath": f"/{name}"})),
+                "device_config": dict(join.get("device_config", world_defaults.device_config(item))),
                 "currently_attached": state == "plugged",
             }
-            self._add("PBD", f"{name}/{host}", pbd)
+            self._ledger.add("PBD", f"{name}/{host}", pbd, join)
+        for vdi in item.get("vdis", ()):
+            key = f"{name}/{vdi['name']}"
+            uuid = str(vdi.get("uuid") or self._ledger.make_uuid("VDI", key))
+            size_bytes = parse_bytes(vdi.get("size", "10 GiB"))
+            fields = world_vm_defaults.vdi_fields(vdi["name"], size_bytes, uuid, attached=False)
+            self._ledger.add("VDI", key, fields | {"SR": sr_ref, "type": vdi.get("type", "user")}, vdi)
 
-    def _build_pool(self, coordinator: str) -> None:
+    def _build_plugins(self, storage: list[Item]) -> None:
+        kinds = dict.fromkeys(world_defaults.sr_type(item) for item in storage)
+        described = self._description.get("plugins", [{"type": kind} for kind in kinds])
+        for item in described:
+            self._ledger.add("SM", item["type"], world_defaults.plugin_fields(item["type"]), item)
+
+    def _count_use(self, item: Item) -> None:
+        sr_ref = self._ledger.get("SR", item["name"], "The pool")
+        self.store.update("SR", sr_ref, **{**self._ledger.used_on(sr_ref), **item.get("fields", {})})
+
+    def _build_pool(self, coordinator: str) -> str:
         storage = self._description.get("storage", ())
         default = next((item["name"] for item in storage if item.get("default")), None)
         settings = dict(self._description.get("pool", {}))
-        fields = {
+        secret = {"value": self._ledger.make_uuid("secret", "value")}
+        infos = [self.store.value("host", ref, "cpu_info") for ref in self.store.refs("host")]
+        fields = world_defaults.pool_fields(self._clock.now())
+        fields |= {
             "name_label": settings.pop("name", self._name),
-            "master": self._get("host", coordinator, "The pool"),
-            "default_SR": self._refs["SR", default] if default else NULL,
-            "other_config": {"memory-ratio-hvm": "0.25", "memory-ratio-pv": "0.25", **settings.pop("other_config", {})},
+            "master": self._ledger.get("host", coordinator, "The pool"),
+            "default_SR": self._ledger.find("SR", default) if default else NULL,
+            "cpu_info": world_defaults.pool_cpu_info(infos),
+            "telemetry_uuid": self._ledger.add("secret", "telemetry", secret),
+            "other_config": {**fields["other_config"], **settings.pop("other_config", {})},
         }
-        self._add("pool", self._name, fields, {"fields": settings})
-
-    def _build_vm(self, item: Item) -> None:
-        name = item["name"]
-        power_state = item.get("power_state", "Running" if item.get("host") else "Halted")
-        placed = power_state in {"Running", "Paused"}
-        if placed and not item.get("host"):
-            raise ImpossibleWorldError(f"VM {name} is {power_state} but resident on no host.")
-        if not placed and item.get("host"):
-            raise ImpossibleWorldError(f"VM {name} is {power_state} and yet resident on {item['host']}.")
-        host_ref = self._get("host", item["host"], f"VM {name}") if placed else NULL
-        fields = world_defaults.vm_fields(item, parse_bytes(item.get("memory", "1 GiB")), power_state)
-        fields |= {"resident_on": host_ref, "last_boot_CPU_flags": self._cpu_flags(item, host_ref)}
-        fields |= self._vm_metrics(name, item, fields, placed=placed)
-        vm_ref = self._add("VM", name, fields, item)
-        if "copy_seconds" in item:
-            self.copy_seconds[self.store.value("VM", vm_ref, "uuid")] = float(item["copy_seconds"])
-        for index, disk in enumerate(item.get("disks", ())):
-            self._build_disk(name, vm_ref, index, disk, attached=placed)
-        for index, drive in enumerate(item.get("cds", ())):
-            self._build_drive(name, vm_ref, len(item.get("disks", ())) + index, drive, attached=placed)
-        for index, network in enumerate(item.get("vifs", ())):
-            vif = world_defaults.vif_fields(index, f"{self._name}/{name}/{index}", attached=placed)
-            vif |= {"VM": vm_ref, "network": self._get("network", network, f"VM {name}")}
-            self._add("VIF", f"{name}/{index}", vif)
-        allowed.update_vm(self.store, vm_ref)
-
-    def _cpu_flags(self, item: Item, host_ref: str) -> dict[str, str]:
-        if item.get("cpu_features_of"):
-            host_ref = self._get("host", item["cpu_features_of"], f"VM {item['name']}")
-        if host_ref == NULL and "cpu_features" not in item:
-            return {}
-        cpu = self.store.value("host", host_ref, "cpu_info") if host_ref != NULL else {}
-        features = item.get("cpu_features", cpu.get("features_hvm", ""))
-        return {"vendor": item.get("cpu_vendor", cpu.get("vendor", "GenuineIntel")), "features": features}
-
-    def _vm_metrics(self, name: str, item: Item, vm: Item, *, placed: bool) -> dict[str, str]:
-        metrics = world_defaults.vm_metrics_fields(vm, self._clock.stamp(), item, placed=placed)
-        refs = {"metrics": self._add("VM_metrics", name, metrics)}
-        if placed and item.get("drivers", True):
-            guest = world_defaults.guest_metrics_fields(self._clock.stamp())
-            refs["guest_metrics"] = self._add("VM_guest_metrics", name, guest)
-        return refs
-
-    def _build_disk(self, vm_name: str, vm_ref: str, index: int, disk: Item, *, attached: bool) -> None:
-        label = disk.get("name", f"disk{index}")
-        size = parse_bytes(disk.get("size", "10 GiB"))
-        vdi = world_defaults.vdi_fields(f"{vm_name} {label}", size) | {
-            "SR": self._get("SR", disk["sr"], f"Disk {label!r} of VM {vm_name}"),
-            "name_label": label,
-        }
-        vdi_ref = self._add("VDI", f"{vm_name}/{label}", vdi | dict(disk.get("fields", {})))
-        vbd = world_defaults.vbd_fields(index, attached=attached) | {"VM": vm_ref, "VDI": vdi_ref}
-        self._add("VBD", f"{vm_name}/{index}", vbd)
-
-    def _build_drive(self, vm_name: str, vm_ref: str, index: int, drive: Item, *, attached: bool) -> None:
-        vdi_ref = NULL
-        if drive.get("iso"):
-            key = f"{drive['sr']}/{drive['iso']}"
-            vdi_ref = self._refs.get(("VDI", key), NULL)
-            if vdi_ref == NULL:
-                vdi = world_defaults.vdi_fields(drive["iso"], 700 * memory.MIB)
-                vdi |= {"SR": self._get("SR", drive["sr"], f"Drive of VM {vm_name}"), "read_only": True}
-                vdi_ref = self._add("VDI", key, vdi, {})
-        vbd = world_defaults.vbd_fields(index, attached=attached and vdi_ref != NULL)
-        vbd |= {"VM": vm_ref, "VDI": vdi_ref, "type": "CD", "mode": "RO", "empty": vdi_ref == NULL, "bootable": False}
-        self._add("VBD", f"{vm_name}/{index}", vbd)
+        root = {"short_name": "root", "fullname": "superuser"}
+        self._ledger.add("user", "root", root)
+        uuid = settings.pop("uuid", "")
+        return self._ledger.add("pool", self._name, fields, {"uuid": uuid, "fields": settings})

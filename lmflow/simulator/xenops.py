@@ -105,6 +105,12 @@ class Xenops:
             if domain is not None and keep_record:
                 self.on(host_ref).domains[vm_uuid] = Domain(vm_uuid, -1, "Halted", domain.started)
 
+    def lose(self, host_ref: str) -> None:
+        """Forget all that ran on a host, and what its xenopsd knew: the host lost its power."""
+        with self.lock:
+            host = self.on(host_ref)
+            self._hosts[host_ref] = HostXenops(workers=host.workers)
+
     def move(self, source_ref: str, destination_ref: str, vm_uuid: str, *, keep_record: bool) -> int:
         """Let a domain end on one host and run on another in one step; returns its new number."""
         with self.lock:
@@ -127,6 +133,12 @@ class Xenops:
             task.state = "Failed" if error else "Completed"
             task.error = error or []
             task.duration = self._pool.clock.now() - task.created
+
+    def forget_task(self, host_ref: str, task: XenopsTask) -> None:
+        """Take a task off a host's list."""
+        with self.lock:
+            tasks = self.on(host_ref).tasks
+            tasks[:] = [known for known in tasks if known is not task]
 
     def copy_seconds_of(self, vm_uuid: str, memory_bytes: int) -> float:
         """Give the length of a VM's copy in pool seconds: as set, else from its memory."""

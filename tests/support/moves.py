@@ -1,13 +1,11 @@
-"""A pool of two hosts where VMs move, an observer that misses no state, and recordings of a real pool."""
+"""A pool of two hosts where VMs move, and an observer that misses no state."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from lmflow.simulator import migration
@@ -16,7 +14,6 @@ from lmflow.simulator.toolstack import Toolstack
 from lmflow.simulator.xenops import Xenops
 from tests.support.wire import WireClient
 
-TIMELINES = Path(__file__).parent.parent / "data" / "timelines"
 NULL = "OpaqueRef:NULL"
 
 TWO_HOSTS: dict[str, Any] = {
@@ -136,61 +133,6 @@ class Observer:
         """Wait until so many pool seconds have passed since the start."""
         left = self._start + seconds - self._pool.clock.now()
         threading.Event().wait(self._pool.clock.real(left))
-
-
-class Recording:
-    """A run on a real pool, in the same terms."""
-
-    def __init__(self, name: str) -> None:
-        (path,) = TIMELINES.glob(f"{name}_*.json")
-        data = json.loads(path.read_text(encoding="utf-8"))
-        self.source, self.destination = data["src"], data["dst"]
-        self.copy_seconds = float(data["copy_seconds"])
-        self.actions = [(float(at), str(what)) for at, what, _ in data["actions"]]
-        self.rows: list[tuple[float, dict[str, Any]]] = data["timeline"]
-
-    def vm(self) -> list[tuple[Any, ...]]:
-        """The VM's states from its reservation on."""
-        rows = [(at, row) for at, row in self.rows if "vm" in row]
-        return from_reservation([(*row["vm"][:3], row["vm"][3], row["vm_allowed_n"]) for _, row in rows])
-
-    def vm_at(self) -> list[float]:
-        """When each of ``vm()``'s states was first seen."""
-        found: dict[int, float] = {}
-        states = self.vm()
-        for at, row in self.rows:
-            if "vm" in row:
-                state = (*row["vm"][:3], row["vm"][3], row["vm_allowed_n"])
-                for index, known in enumerate(states):
-                    if known == state:
-                        found.setdefault(index, at)
-        return [found[index] for index in range(len(states))]
-
-    def real(self) -> list[tuple[bool, bool]]:
-        """Where a domain really was."""
-        return _deduplicated(
-            [tuple(row["real"][h] == "RUN" for h in ("h1", "h2")) for _, row in self.rows if "real" in row]
-        )
-
-    def hosts(self) -> list[tuple[bool, bool]]:
-        """Which hosts were enabled."""
-        rows = [row["hosts"] for _, row in self.rows if row.get("hosts")]
-        return _deduplicated([tuple(hosts[h][0] for h in ("h1", "h2")) for hosts in rows])
-
-    def task(self) -> list[tuple[Any, ...]]:
-        """The task's status and error code, as long as there was a task."""
-        rows = [row["task"] for _, row in self.rows if "task" in row]
-        return _deduplicated([(task[0], task[5][:1]) for task in rows if task[0] not in {"EXC", "ERR"}])
-
-
-def _deduplicated(states: list[Any]) -> list[Any]:
-    return [state for index, state in enumerate(states) if index == 0 or states[index - 1] != state]
-
-
-def from_reservation(states: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Drop what was before the destination was reserved; a sample can fall into that instant or not."""
-    first = next(index for index, state in enumerate(states) if state[2] != "NULL")
-    return _deduplicated(states[first:])
 
 
 class Moves:

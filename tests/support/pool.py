@@ -128,6 +128,7 @@ def start_pool(
     ready_file = directory / "ready.json"
     source = ["--pool-db" if str(world).endswith((".xml", ".xml.gz")) else "--world", str(world)]
     command = [sys.executable, "-m", "lmflow.simulator", *source, "--ready-file", str(ready_file)]
+    command += ["--control-port", "0"]
     # A test run that is killed leaves nobody to end it.
     command += ["--time-scale", str(time_scale), "--idle-exit", "300", *options]
     with (directory / "simulator.log").open("ab") as log:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmflow.simulator import allowed, migration, world
+from lmflow.simulator import migration, power_cut, world_edit
 from lmflow.simulator.failures import ApiFailure
+from lmflow.simulator.flushing import Flushing
 from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.registry import control_route
+from lmflow.simulator.roles import Roles
 from lmflow.simulator.toolstack import Toolstack, host_of_role
 from lmflow.simulator.values import NULL
 from lmflow.simulator.xenops import Xenops
@@ -48,6 +50,49 @@ def show_toolstacks(pool: Kernel, _body: Body) -> Body:
     return {store.value("host", ref, "name_label"): toolstack.on(ref).state for ref in store.refs("host")}
 
 
+@control_route("POST", "/power")
+def steer_power(pool: Kernel, body: Body) -> Body:
+    """Take a host's power, or give it back: ``{"host", "on": true|false}``."""
+    change = power_cut.restore if body["on"] else power_cut.cut
+    change(pool, host_of_role(pool, str(body["host"])))
+    return {}
+
+
+@control_route("GET", "/power")
+def show_power(pool: Kernel, _body: Body) -> Body:
+    """Tell which hosts have power, by the host's name."""
+    toolstack, store = pool.part(Toolstack), pool.store
+    return {store.value("host", ref, "name_label"): toolstack.on(ref).is_powered for ref in store.refs("host")}
+
+
+@control_route("POST", "/coordinator")
+def steer_coordinator(pool: Kernel, body: Body) -> Body:
+    """Make a member the coordinator: ``{"host", "recover": true|false}``; the other members follow it only then."""
+    roles = pool.part(Roles)
+    roles.take_over(host_of_role(pool, str(body["host"])))
+    if body.get("recover", True):
+        roles.recover()
+    return {}
+
+
+@control_route("POST", "/emergency")
+def steer_emergency(pool: Kernel, body: Body) -> Body:
+    """Put a member into emergency mode for a ``reason`` (an error code), or, without one, end that."""
+    roles, host_ref = pool.part(Roles), host_of_role(pool, str(body["host"]))
+    if body.get("reason"):
+        roles.isolate(host_ref, str(body["reason"]))
+    else:
+        roles.rejoin(host_ref)
+    return {}
+
+
+@control_route("POST", "/flush")
+def flush(pool: Kernel, _body: Body) -> Body:
+    """Write the coordinator's database to disk, as ``pool.sync_database`` does."""
+    pool.part(Flushing).flush()
+    return {}
+
+
 @control_route("POST", "/arrivals")
 def steer_arrivals(pool: Kernel, body: Body) -> Body:
     """Decide the race of a VM that arrives at a host whose toolstack restarts: ``{"survive": true|false}``."""
@@ -75,6 +120,7 @@ def edit_vm(pool: Kernel, body: Body) -> Body:
 def edit_object(pool: Kernel, body: Body) -> Body:
     """Change fields of an object, ``{"class", "uuid", "fields"}``; undone, with ValueError, when it cannot be so.
 
+    The pool's database is flushed then: such a change was always there.
     A host's name stands for its reference in ``resident_on`` and the like.
     """
     store, cls, fields = pool.store, str(body["class"]), dict(body["fields"])
@@ -88,26 +134,6 @@ def edit_object(pool: Kernel, body: Body) -> Body:
                 raise KeyError(f"{cls} has no field {name}")
             if known[name].type == "host ref" and not str(value).startswith("OpaqueRef:"):
                 fields[name] = pool.find_host(str(value)) if value else NULL
-        before = {name: store.value(cls, ref, name) for name in fields}
-        store.update(cls, ref, **fields)
-        try:
-            world.check_possible(pool)
-        except world.ImpossibleWorldError:
-            store.update(cls, ref, **before)
-            raise
-        if cls == "VM":
-            _let_domain_follow(pool, ref, fields)
+        world_edit.edit(pool, cls, ref, fields)
+        pool.part(Flushing).flush()
     return {}
-
-
-def _let_domain_follow(pool: Kernel, vm_ref: str, fields: Body) -> None:
-    store, xenops = pool.store, pool.part(Xenops)
-    if {"power_state", "resident_on"} & set(fields):
-        vm = store.record("VM", vm_ref)
-        for host_ref in store.refs("host"):
-            xenops.destroy(host_ref, vm["uuid"])
-        domid = -1
-        if vm["power_state"] in {"Running", "Paused"}:
-            domid = xenops.boot(vm["resident_on"], vm["uuid"], vm["power_state"])
-        store.update("VM", vm_ref, domid=domid)
-    allowed.update_vm(store, vm_ref)

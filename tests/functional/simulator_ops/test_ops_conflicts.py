@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 
+from lmflow.simulator import allowed
+from lmflow.simulator.turns import Turns
+from lmflow.simulator.xenops import Xenops
 from tests.support.moves import NULL, Moves, world_with
-from tests.support.wire import in_background
+from tests.support.wire import Background, in_background
 
 
 def test_a_second_migration_waits_and_is_then_a_real_one_on_the_spot(moves: Moves) -> None:
@@ -84,3 +87,70 @@ def test_four_at_a_time_from_one_host(make_moves: Callable[..., Moves]) -> None:
     assert sum(progress > 0 for progress in progresses) == 4
     assert all(moves.client.wait_for_task(task)["status"] == "success" for task in tasks)
     assert all(moves.runs_on(name) == ["h2"] for name in names)
+
+
+def test_who_is_next_of_those_that_wait_can_be_decided(moves: Moves) -> None:
+    moves.set_copy("v", 2000)
+    observer, vm, turns = moves.observe("v"), moves.ref("VM", "v"), moves.pool.part(Turns)
+    task = moves.start("v", "h2")
+    observer.wait_for_copy()
+    turns.set_order(vm, ["pause", "clean_shutdown", "snapshot"])
+    calls = {
+        "clean_shutdown": Background(lambda: moves.client.refuse("VM.clean_shutdown", vm)),
+        "snapshot": Background(lambda: moves.client.call("VM.snapshot", vm, "s", [])),
+        "pause": Background(lambda: moves.client.call("VM.pause", vm)),
+    }
+    with moves.pool.store.changed:
+        assert moves.pool.store.changed.wait_for(lambda: len(turns.waiting(vm)) == 3, 30)
+    moves.client.call("task.cancel", task)
+    for call in calls.values():
+        call.join()
+    assert calls["clean_shutdown"].result == ["VM_BAD_POWER_STATE", vm, "running", "paused"]
+    assert calls["pause"].error is calls["snapshot"].error is None
+    info = moves.client.call("VM.get_snapshot_info", calls["snapshot"].result)
+    assert info["power-state-at-snapshot"] == "Paused", "the snapshot was last"
+    assert turns.waiting(vm) == []
+
+
+def test_while_disks_are_copied_another_copy_begins_and_a_start_waits(make_moves: Callable[..., Moves]) -> None:
+    moves = make_moves(world_with({"name": "z", "disks": [{"sr": "nfs"}]}))
+    vm, store, turns = moves.ref("VM", "z"), moves.pool.store, moves.pool.part(Turns)
+    allowed.update_vm(store, vm, current_operations={"OpaqueRef:other": "clone"})
+    assert moves.vm("z")["allowed_operations"] == ["export", "copy", "clone"]
+    refusal = ["OTHER_OPERATION_IN_PROGRESS", "VM", vm, "clone", "OpaqueRef:other"]
+    assert moves.client.refuse("VM.assert_operation_valid", vm, "start") == refusal
+    copy = moves.client.call("VM.clone", vm, "copy")
+    assert moves.client.call("VM.get_name_label", copy) == "copy"
+    with in_background(lambda: moves.client.call("VM.start", vm, False, False)) as start:
+        with store.changed:
+            assert store.changed.wait_for(lambda: turns.waiting(vm) == ["start"], 30)
+        assert moves.vm("z")["power_state"] == "Halted"
+        allowed.update_vm(store, vm, current_operations={})
+    assert start.error is None
+    assert moves.vm("z")["power_state"] == "Running"
+
+
+def test_allowed_operations_during_a_snapshot(moves: Moves) -> None:
+    vm = moves.ref("VM", "v")
+    allowed.update_vm(moves.pool.store, vm, current_operations={"OpaqueRef:other": "snapshot"})
+    assert moves.vm("v")["allowed_operations"] == ["hard_reboot", "hard_shutdown", "checkpoint", "snapshot"]
+
+
+def test_a_hard_shutdown_ends_a_reboot_by_force_that_waits(moves: Moves) -> None:
+    moves.set_copy("v", 2000)
+    moves.fault(phase="suspend", kind="hold", vm=moves.uuid("v"))
+    moves.set_copy("v", 1)
+    vm, store = moves.ref("VM", "v"), moves.pool.store
+    task = moves.start("v", "h2")
+    with store.changed:
+        assert store.changed.wait_for(lambda: store.value("task", task, "progress") > 0.9, 30)
+    reboot = moves.client.call("Async.VM.hard_reboot", vm)
+    with store.changed:
+        assert store.changed.wait_for(lambda: reboot in store.value("VM", vm, "current_operations"), 30)
+    shutdown = moves.client.call("Async.VM.hard_shutdown", vm)
+    assert moves.client.wait_for_task(reboot)["status"] == "cancelled"
+    assert sorted(moves.vm("v")["current_operations"].values()) == ["hard_shutdown", "pool_migrate"]
+    assert moves.vm("v")["allowed_operations"] == []
+    moves.pool.part(Xenops).released.set()
+    assert moves.client.wait_for_task(shutdown)["status"] == "success"
+    assert (moves.vm("v")["power_state"], moves.runs_on("v")) == ("Halted", [])

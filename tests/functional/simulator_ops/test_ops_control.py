@@ -166,6 +166,7 @@ def test_what_runs_survives_dump_and_load(moves: Moves, make_moves: Callable[...
 
 def test_hosts_are_enabled_again_however_often_toolstacks_restart_but_not_one_that_was_disabled(moves: Moves) -> None:
     moves.client.call("host.disable", moves.ref("host", "h2"))
+    moves.client.call("pool.sync_database")
     moves.restart("h1")
     observer = moves.observe("v")
     observer.wait_for("hosts", (False, False))

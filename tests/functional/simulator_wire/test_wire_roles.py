@@ -1,5 +1,6 @@
 """Users with roles: what they may, what they may not, and what the pool tells about it."""
 
+import xmlrpc.client
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -112,6 +113,12 @@ def test_only_some_roles_may_ask_the_witness(pool: SimulatedPool, log_in: LogIn)
     may = {role for role in ROLES if pool.rbac.is_permitted(log_in(role).session, WITNESS)}
     assert may == {"vm-power-admin", "pool-operator", "pool-admin"}
     assert pool.rbac.is_permitted(log_in("root").session, WITNESS)
+    body = xmlrpc.client.dumps(({"debug_info": "t", "id": "x"},), "VM.exists").encode()
+    statuses = {
+        role: log_in(role).post(body, path=f"/services/xenops?session_id={log_in(role).session}").status
+        for role in ("vm-admin", "vm-power-admin")
+    }
+    assert statuses == {"vm-admin": 403, "vm-power-admin": 200}
 
 
 def test_a_role_counts_from_the_next_login_on(log_in: LogIn) -> None:

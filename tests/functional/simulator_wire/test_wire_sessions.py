@@ -103,3 +103,23 @@ def _wait_for(condition: Callable[[], bool]) -> None:
         if time.monotonic() > limit:
             pytest.fail("did not happen")
         time.sleep(0.002)
+
+
+def test_root_changes_the_password(wire: WireClient) -> None:
+    old = wire.pool.options.password
+    assert wire.refuse("session.change_password", "wrong", "new")[0] == "CHANGE_PASSWORD_REJECTED"
+    assert wire.call("session.change_password", old, "new") == ""
+    assert wire.raw("session.login_with_password", "root", old).failure[0] == "SESSION_AUTHENTICATION_FAILED"
+    assert wire.raw("session.login_with_password", "root", "new").value
+    assert wire.call("VM.get_all")
+
+
+def test_users_of_a_directory_are_listed_and_logged_out(wire: WireClient) -> None:
+    wire.pool.rbac.add_user("anna", "pw", "pool-admin")
+    session = wire.raw("session.login_with_password", "anna", "pw").value
+    identifier = wire.call("session.get_auth_user_sid", session)
+    assert wire.call("session.get_all_subject_identifiers") == [identifier]
+    assert wire.raw("session.change_password", session, "pw", "x").failure[0] == "RBAC_PERMISSION_DENIED"
+    assert wire.call("session.logout_subject_identifier", identifier) == ""
+    assert wire.raw("VM.get_all", session).failure == ["SESSION_INVALID", session]
+    assert wire.call("session.get_all_subject_identifiers") == []

@@ -12,13 +12,28 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from lmflow.simulator.schema import Schema
+from lmflow.simulator.typecheck import accept
+from lmflow.simulator.values import DateTime
 from tests.support.recorded import trace
 
+SCHEMA = Schema.load()
 GIVEN = {
-    "host": ("software_version", "cpu_info", "license_params", "license_server", "capabilities", "chipset_info"),
+    "host": (
+        "software_version",
+        "cpu_info",
+        "license_params",
+        "license_server",
+        "capabilities",
+        "chipset_info",
+        "ssh_expiry",
+    ),
+    "PIF": ("MAC", "netmask", "igmp_snooping_status"),
+    "PIF_metrics": ("carrier", "speed", "duplex"),
+    "SM": ("name_label", "name_description", "vendor", "copyright", "features", "capabilities", "driver_filename"),
     "pool": ("restrictions", "cpu_info", "guest_agent_config", "recommended_guidances"),
     "network": ("name_description", "bridge", "other_config", "MTU"),
-    "SR": ("physical_size",),
+    "SR": ("physical_size", "name_description"),
 }
 """Fields that the description gives: what the product's licence, the hardware and the people there made of it."""
 
@@ -45,15 +60,46 @@ def records() -> dict[str, tuple[str, dict[str, Any]]]:
     return found
 
 
-def _given(cls: str, name: str) -> dict[str, Any]:
+def _given(cls: str, name: str, key: str = "name_label") -> dict[str, Any]:
     for found_cls, record in records().values():
-        if found_cls == cls and record.get("name_label") == name:
-            return {field: copy.deepcopy(record[field]) for field in GIVEN[cls] if field in record}
+        if found_cls == cls and record.get(key) == name:
+            types = {field: SCHEMA.classes[cls].fields[field].type for field in GIVEN[cls] if field in record}
+            # XML-RPC gave integers as text; a description has them as numbers.
+            return {field: _read(kind, record[field]) for field, kind in types.items()}
     raise KeyError(f"no {cls} {name!r} was recorded")
 
 
 def _disk(name: str, sr: str = "shared-nfs") -> dict[str, Any]:
     return {"name": name, "sr": sr, "size": "1 GiB"}
+
+
+def read_record(cls: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a recorded record with values of the types that the database has."""
+    return {name: _read(SCHEMA.classes[cls].fields[name].type, value) for name, value in record.items()}
+
+
+def _read(kind: str, value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"__dateTime__"}:
+        return DateTime(value["__dateTime__"])
+    return accept(SCHEMA, kind, copy.deepcopy(value))
+
+
+def _interface(host: str) -> dict[str, Any]:
+    """Give what the hardware and the network below XAPI made of a host's interface."""
+    host_ref = next(ref for ref, (cls, record) in records().items() if cls == "host" and record["name_label"] == host)
+    pif = next(record for cls, record in records().values() if cls == "PIF" and record["host"] == host_ref)
+    metrics_uuid = records()[pif["metrics"]][1]["uuid"]
+    return {
+        "network": "Pool-wide network 0",
+        "fields": _given("PIF", pif["uuid"], "uuid"),
+        "metrics": _given("PIF_metrics", metrics_uuid, "uuid"),
+    }
+
+
+def _plugins() -> list[dict[str, Any]]:
+    """Give the storage plug-ins that were installed."""
+    kinds = [record["type"] for cls, record in records().values() if cls == "SM"]
+    return [{"type": kind, "fields": _given("SM", kind, "type")} for kind in kinds]
 
 
 def _vm(name: str, **changes: Any) -> dict[str, Any]:
@@ -94,18 +140,31 @@ def make_lab(**vms: Mapping[str, Any]) -> dict[str, Any]:
         "pool": {"name": "lab-pool", **_given("pool", "lab-pool")},
         "networks": [{"name": name, "fields": _given("network", name)} for name in networks],
         "hosts": [_host("h1", coordinator=True), _host("h2")],
+        "plugins": _plugins(),
         "storage": [
             {"name": "shared-nfs", "shared": True, "default": True, "hosts": ["h1", "h2"], "type": "nfs",
+             "device_config": {"server": ADDRESSES["10.99.0.1"], "serverpath": "/exports"},
              "fields": _given("SR", "shared-nfs")},
-            {"name": "Local storage", "hosts": ["h1"], "type": "ext", "fields": _given("SR", "Local storage")},
+            {"name": "Local storage", "hosts": ["h1"], "type": "ext",
+             "device_config": {"device": "/dev/sdb"}, "fields": _given("SR", "Local storage")},
         ],
         "vms": list(known.values()),
     }  # fmt: skip
 
 
 def _host(name: str, **more: Any) -> dict[str, Any]:
-    networks = ["Pool-wide network 0"]
-    return {"name": name, "memory": MEMORY, "cpus": 4, "networks": networks, "fields": _given("host", name), **more}
+    about = {"memory": MEMORY, "cpus": 4, "other_config": {"no_local_storage": "true"}}
+    return {"name": name, **about, "networks": [_interface(name)], "fields": _given("host", name), **more}
+
+
+def make_early_lab() -> dict[str, Any]:
+    """Describe the pool as it was when nothing but ``vm1`` had been made."""
+    later = ("vm_run", "vm_halted", "vm_local", "vm_nodisk", "vm_big", "vm_notools", "vm_internal", "vm_big2", "vm_tpl")
+    made = make_lab(**dict.fromkeys(later))
+    guest = {"os_version": {"name": "Sim Linux"}, "networks": {"0/ip": "192.0.2.10", "0/ipv4/0": "192.0.2.10"}}
+    made["vms"] = [{**vm, "host": "h2", "domid": 2, "guest": guest} for vm in made["vms"]]
+    made["networks"] = [network for network in made["networks"] if network["name"] != "priv-h1"]
+    return made
 
 
 NAMES = {

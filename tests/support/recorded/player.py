@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.client
+import re
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,13 +15,17 @@ from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool
 from tests.support.recorded import lab, masks, trace
 from tests.support.recorded.binding import TOKEN, Binding, Difference
-from tests.support.recorded.reading import Tree, read_body, read_value
+from tests.support.recorded.reading import Leaf, Tree, read_body, read_value
 from tests.support.recorded.trace import Item
+from tests.support.recorded.watch import Watch
 from tests.support.wire import WireClient
 
 PASSWORD = "xenroot"
 NULL = "OpaqueRef:NULL"
 _CONTENT_LENGTH = "content-length"
+_EVENT_TOKEN = re.compile(r"\d{20},\d{20}")
+_PATIENCE_SECONDS = 0.3
+"""How long, in real seconds, no reply is waited for at least, where the recorder got none."""
 
 
 @dataclasses.dataclass
@@ -45,6 +50,8 @@ class Player:
         self.client = WireClient(pool)
         self.client.login(originator="lab")
         self.answers: dict[int, Answer] = {}
+        self.watch = Watch(pool)
+        self.tokens: dict[str, str] = {}
         self._threads: dict[int, threading.Thread] = {}
         self._bind_world()
 
@@ -84,7 +91,7 @@ class Player:
                 self._bind_set(kind.removesuffix(" ref set"), old, mine[name])
 
     def _bind_set(self, cls: str, theirs: list[str], mine: list[str]) -> None:
-        if cls not in {"VBD", "VIF", "VDI", "PIF", "PBD", "console", "host_cpu"}:
+        if cls not in {"VBD", "VIF", "VDI", "PIF", "PBD", "console", "host_cpu", "Certificate"}:
             return
         for old in theirs:
             known = lab.records().get(old)
@@ -97,7 +104,7 @@ class Player:
     def _key(self, cls: str, record: Mapping[str, Any]) -> tuple[str, ...]:
         """What tells the objects of one owner apart, in this world's words."""
         names = {"VBD": ["userdevice"], "VIF": ["device"], "PIF": ["device"], "VDI": ["name_label"]}
-        names |= {"PBD": ["host", "SR"], "console": ["protocol"], "host_cpu": ["number"]}
+        names |= {"PBD": ["host", "SR"], "console": ["protocol"], "host_cpu": ["number"], "Certificate": ["type"]}
         return tuple(self.binding.translate(str(record[name])) for name in names[cls])
 
     def _bind_world(self) -> None:
@@ -114,6 +121,11 @@ class Player:
             bound = set(self.binding.recorded)
             view = store.view()
             self.binding.extra |= {ref for records in view.values() for ref in records if ref not in bound}
+            self.binding.count_extra = self._count_extra
+
+    def _count_extra(self, cls: str) -> int:
+        found = self.pool.store.schema.find_class(cls) if cls != "user" else None  # each pool has one
+        return sum(ref in self.binding.extra for ref in self.pool.store.refs(found.name)) if found else 0
 
     # -- playing
 
@@ -128,7 +140,12 @@ class Player:
         return answer
 
     def play_beside(self, item: Item) -> None:
-        """Send an item's request from a thread of its own, as the recorder did while others were under way."""
+        """Send an item's request from a thread of its own, as the recorder did while others were under way.
+
+        One that was sent before its turn, because its reply came so late, is not sent again.
+        """
+        if item.index in self._threads:
+            return
         thread = threading.Thread(target=self.play, args=(item,), daemon=True)
         self._threads[item.index] = thread
         thread.start()
@@ -140,6 +157,8 @@ class Player:
             assert index in self.answers, f"item {index} got no reply"
 
     def _ask(self, item: Item) -> Answer:
+        if "exception" in item.response:
+            return self._ask_in_vain(item)
         request = item.request
         body = self._own_body(item)
         connection = http.client.HTTPConnection(self.addresses[request.get("host", "h1")], self.client.port, timeout=60)
@@ -150,12 +169,37 @@ class Player:
             reply = connection.getresponse()
             text = reply.read().decode("utf-8", "replace")
         seen = read_body(text)
+        self.binding.is_masked = lambda difference: not masks.left_over(item, [difference])
         differences = self._compare_envelope(item, reply)
         differences += self.binding.compare(read_body(item.response.get("body") or ""), seen)
+        self._pair_tokens(item, seen)
         return Answer(item, seen, masks.left_over(item, differences))
 
+    def _ask_in_vain(self, item: Item) -> Answer:
+        """Send a request that got no reply for as long as the recorder waited."""
+        patience = max(_PATIENCE_SECONDS, self.pool.clock.real(item.seconds))
+        address = (self.addresses[item.request.get("host", "h1")], self.client.port)
+        connection = http.client.HTTPConnection(*address, timeout=patience)
+        with contextlib.closing(connection):
+            connection.request("POST", item.request["path"], self._own_body(item).encode())
+            try:
+                reply = connection.getresponse()
+            except TimeoutError:
+                return Answer(item, {}, [])
+            return Answer(item, {}, [Difference("http/status", "no reply", f"{reply.status} {reply.reason}")])
+
     def _own_body(self, item: Item) -> str:
-        return self.binding.translate(self._own_session(item.body)).replace(PASSWORD, self.pool.options.password)
+        text = _EVENT_TOKEN.sub(lambda found: self.tokens.get(found.group(), found.group()), item.body)
+        return self.binding.translate(self._own_session(text)).replace(PASSWORD, self.pool.options.password)
+
+    def _pair_tokens(self, item: Item, seen: Tree) -> None:
+        """Remember which of our tokens of events stands for the recorded one."""
+        theirs, mine = item.data.get("parsed"), seen
+        for name in ("Value", "token"):
+            theirs = theirs.get(name) if isinstance(theirs, dict) else theirs
+            mine = mine.get(name, mine) if isinstance(mine, dict) else mine
+        if isinstance(theirs, str) and _EVENT_TOKEN.fullmatch(theirs) and isinstance(mine, Leaf):
+            self.tokens[theirs] = mine.text
 
     def _own_session(self, text: str) -> str:
         """Let the first reference of a request that nothing is known of stand for our session."""
@@ -187,6 +231,7 @@ class Player:
         """Hold what was watched against a note (or a part of it, ``recorded``)."""
         tree = read_value(seen)
         theirs = read_value(item.note if recorded is None else recorded)
+        self.binding.is_masked = lambda difference: not masks.left_over(item, [difference])
         answer = Answer(item, tree, masks.left_over(item, self.binding.compare(theirs, tree, path)))
         self.answers[item.index] = answer
         return answer

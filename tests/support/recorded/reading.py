@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+import xmlrpc.client
 from typing import Any, NamedTuple, TypeAlias
 
 
@@ -37,7 +38,14 @@ def _from_json(value: Any) -> Tree:
         return {str(name): _from_json(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_from_json(item) for item in value]
+    if isinstance(value, xmlrpc.client.DateTime):
+        return Leaf("dateTime.iso8601", str(value))
     return Leaf(type(value).__name__, str(value))
+
+
+def read_result(text: str) -> Tree:
+    """Read a task's result: a fragment of XML-RPC, or nothing."""
+    return _from_xml(ET.fromstring(text)) if text.startswith("<value>") else Leaf("str", text)  # noqa: S314 - as below
 
 
 def read_body(text: str) -> Tree:

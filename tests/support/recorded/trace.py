@@ -48,7 +48,9 @@ class Item:
 
     @property
     def method(self) -> str:
-        """The call, or the HTTP method and path of what is none."""
+        """The call, or the HTTP method and path of what is none; the label of a note."""
+        if self.is_note:
+            return self.label
         found = _METHOD.search(self.body)
         if found is None:
             return f"{self.request['method']} {self.request['path']}"

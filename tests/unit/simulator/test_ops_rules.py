@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lmflow.simulator import memory, placement, pooldb, resync, world
+from lmflow.simulator import cpu_rules, memory, pooldb, resync, world
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.phase_faults import PhaseFault
 from lmflow.simulator.pool import SimulatedPool
@@ -42,7 +42,7 @@ def test_free_memory_as_a_real_pool_counted_it() -> None:
     ],
 )
 def test_features(needed: str, offered: str, fits: bool) -> None:
-    assert placement.has_features(needed, offered) is fits
+    assert cpu_rules.has_features(needed, offered) is fits
 
 
 def place(pool: SimulatedPool, vm: str, host: str | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lmflow.simulator import memory, placement, world
+from lmflow.simulator import allowed_vm, memory, placement, world
 from lmflow.simulator.clock import Clock
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.schema import Schema
@@ -105,31 +105,6 @@ def test_lab() -> None:
         for host in ("xcp-b", "xcp-c"):
             placement.check_can_be_here(store, ref, hosts[host], with_cpu=True)
     assert memory.free_on(store, hosts["xcp-b"]) > memory.free_on(store, hosts["xcp-c"])
-
-
-def test_trouble_holds_one_vm_of_each_kind_that_is_refused() -> None:
-    store = build(dict(world.find("trouble").description))
-    (xcp_b,) = store.find("host", name_label="xcp-b")
-    found = {}
-    for ref in store.find("VM", is_control_domain=False, power_state="Running"):
-        try:
-            placement.check_mobile(store, ref, force=False)
-            placement.check_blocked(store, ref, "pool_migrate")
-            placement.check_can_be_here(store, ref, xcp_b, with_cpu=True)
-        except ApiFailure as failure:
-            found[store.value("VM", ref, "name_label")] = failure.code
-    assert found == {
-        "strong-cpu": "VM_INCOMPATIBLE_WITH_THIS_HOST",
-        "local-disk": "VM_REQUIRES_SR",
-        "unplugged": "VM_REQUIRES_SR",
-        "local-iso": "VM_REQUIRES_SR",
-        "dmz": "VM_REQUIRES_NETWORK",
-        "inside": "VM_REQUIRES_NETWORK",
-        "large": "HOST_NOT_ENOUGH_FREE_MEMORY",
-        "no-drivers": "VM_LACKS_FEATURE",
-        "immobile": "VM_IS_IMMOBILE",
-        "blocked": "OPERATION_BLOCKED",
-    }
 
 
 def test_a_world_in_a_file(tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""host.call_plugin, with the plugin that keeps guests' kernels in the control domain's file system.
+
+Source: the plugin ``kernel`` that OpenStack Nova shipped for XenServer; how a plugin's end is told: XenAPIPlugin.py
+and xapi_plugins.ml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from lmflow.simulator import forwarding
+from lmflow.simulator.boot_files import BootFiles
+from lmflow.simulator.context import Context
+from lmflow.simulator.failures import ApiFailure
+from lmflow.simulator.registry import operation
+from lmflow.simulator.store import Store
+
+KERNEL_DIRECTORY = "/boot/guest"
+Args = Mapping[str, str]
+Function = Callable[[Store, dict[str, str], Args], str]
+
+
+class _PluginError(Exception):
+    """What a plugin's Python code raised; ``kind`` is its class."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+def _need(args: Args, name: str) -> str:
+    if name not in args:
+        raise _PluginError("ArgumentError", f"Argument {name!r} not present in command")
+    return args[name]
+
+
+def _copy_vdi(store: Store, files: dict[str, str], args: Args) -> str:
+    """Write a disk's content into a file named after the disk; into the cache too, if a name for it is given."""
+    vdi_ref, size = _need(args, "vdi-ref"), _need(args, "image-size")
+    if not store.exists("VDI", vdi_ref):
+        raise _PluginError("Failure", f"['HANDLE_INVALID', 'VDI', '{vdi_ref}']")
+    uuid = str(store.value("VDI", vdi_ref, "uuid"))
+    text = f"{size} bytes of {uuid}"
+    path = f"{KERNEL_DIRECTORY}/{uuid}"
+    files[path] = text
+    if args.get("cached-image"):
+        files[f"{KERNEL_DIRECTORY}/{args['cached-image']}"] = text
+    return path
+
+
+def _create_kernel_ramdisk(_: Store, files: dict[str, str], args: Args) -> str:
+    """Copy a file from the cache; "" when it is not in the cache."""
+    cached, uuid = _need(args, "cached-image"), _need(args, "new-image-uuid")
+    text = files.get(f"{KERNEL_DIRECTORY}/{cached}")
+    if text is None:
+        return ""
+    path = f"{KERNEL_DIRECTORY}/{uuid}"
+    files[path] = text
+    return path
+
+
+def _remove_kernel_ramdisk(_: Store, files: dict[str, str], args: Args) -> str:
+    """Remove files; one that is not there is no error."""
+    for name in ("kernel-file", "ramdisk-file"):
+        path = args.get(name, "")
+        files.pop(path, None)
+    return "ok"
+
+
+_PLUGINS: dict[str, dict[str, Function]] = {
+    "kernel": {
+        "copy_vdi": _copy_vdi,
+        "create_kernel_ramdisk": _create_kernel_ramdisk,
+        "remove_kernel_ramdisk": _remove_kernel_ramdisk,
+    }
+}
+
+
+@operation("host.call_plugin", effect=True)
+def call_plugin(ctx: Context, host_ref: str, plugin: str, function: str, args: dict[str, str]) -> str:
+    """Run a function of a plugin on a host.
+
+    XENAPI_MISSING_PLUGIN [plugin]; XENAPI_PLUGIN_FAILURE [function, class of the exception, its text].
+    """
+    if not ctx.store.exists("host", host_ref):
+        raise ApiFailure("HANDLE_INVALID", "host", host_ref)
+    forwarding.reach(ctx, host_ref)
+    if plugin not in _PLUGINS:
+        raise ApiFailure("XENAPI_MISSING_PLUGIN", plugin)
+    if function not in _PLUGINS[plugin]:
+        raise ApiFailure("XENAPI_PLUGIN_FAILURE", function, "UNKNOWN_XENAPI_PLUGIN_FUNCTION", "")
+    try:
+        with ctx.store.lock:
+            return _PLUGINS[plugin][function](ctx.store, ctx.pool.part(BootFiles).on(host_ref), args)
+    except _PluginError as error:
+        raise ApiFailure("XENAPI_PLUGIN_FAILURE", function, error.kind, str(error)) from None
