@@ -171,20 +171,3 @@ def subject_remove_from_roles(ctx: Context, ref: str, role_ref: str) -> None:
 def subject_get_permissions_name_label(ctx: Context, ref: str) -> list[str]:
     """List the names of what a subject may do."""
     return ctx.pool.rbac.permissions_of(ctx.store.value("subject", ref, "roles"))
-
-
-@operation("session.get_all_subject_identifiers")
-def get_all_subject_identifiers(ctx: Context) -> list[str]:
-    """List who has a session, root left out."""
-    with ctx.store.lock:
-        found = [ctx.pool.sessions.identify(ref) for ref in ctx.store.refs("session")]
-    return list(dict.fromkeys(identifier for identifier in found if identifier))
-
-
-@operation("session.logout_subject_identifier", effect=True)
-def logout_subject_identifier(ctx: Context, identifier: str) -> None:
-    """End all sessions of a subject but the one that asks."""
-    with ctx.store.lock:
-        for ref in ctx.store.refs("session"):
-            if ref != ctx.session_ref and ctx.pool.sessions.identify(ref) == identifier != "":
-                ctx.pool.sessions.logout(ref)

@@ -74,7 +74,7 @@ def get_nbd_info(ctx: Context, vdi_ref: str) -> list[dict[str, Any]]:
 
 
 @operation("VDI.revert", effect=True)
-def revert(ctx: Context, snapshot_ref: str) -> str:
+def set_back(ctx: Context, snapshot_ref: str) -> str:
     """Set a disk that nobody holds back to one of its snapshots."""
     store = ctx.store
     with store.lock:

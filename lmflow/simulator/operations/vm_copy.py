@@ -199,7 +199,7 @@ def copy(ctx: Context, vm_ref: str, new_name: str, sr_ref: str) -> str:
 
 
 @operation("VM.revert", effect=True)
-def revert(ctx: Context, snapshot_ref: str) -> str:
+def set_back(ctx: Context, snapshot_ref: str) -> str:
     """Set a VM back to one of its snapshots: Halted, or Suspended when the snapshot has its memory."""
     store = ctx.store
     with gate.checked_operation(ctx, snapshot_ref, "revert"):

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
+from lmflow.simulator import migration
 from tests.support.recorded.lab import make_lab
 from tests.support.recorded.player import Answer, Player, Topic
 from tests.support.recorded.trace import Item
@@ -29,9 +30,12 @@ def stop_what_is_held(player: Player) -> None:
 
 
 def evacuate_already(player: Player) -> None:
-    """Begin the evacuation that was under way already; its migrations came first."""
-    player.call("Async.host.evacuate", player.host("h1"))
+    """Begin the evacuation that was under way already; its migrations came first, and stand until they are watched."""
     store = player.pool.store
+    for name in MOVED:
+        vm_uuid = store.value("VM", player.vm(name), "uuid")
+        migration.add_phase_fault(player.pool, {"phase": "copy", "kind": "hold", "vm": vm_uuid})
+    player.call("Async.host.evacuate", player.host("h1"))
     with store.changed:
         begun = store.changed.wait_for(
             lambda: all(store.value("VM", player.vm(name), "current_operations") for name in MOVED), 30
@@ -82,6 +86,7 @@ def follow(player: Player, item: Item) -> None:
             places.append([store.value("VM", vm, "power_state"), names[store.value("VM", vm, "resident_on")]])
             under_way = store.value("host", host, "current_operations").values()
             evacuations.append(list(under_way).count("evacuate"))
+            player.pool.xenops.released.set()
             if tasks[-1][0] == "pending":
                 assert store.changed.wait(30), "the evacuation stands"
     found = {

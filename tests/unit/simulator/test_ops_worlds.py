@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lmflow.simulator import allowed_vm, memory, placement, world
+from lmflow.simulator import memory, placement, world
 from lmflow.simulator.clock import Clock
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.schema import Schema
