@@ -126,7 +126,7 @@ def _post_stop(pool: Controlled, _body: dict[str, Any]) -> Any:
     return {}
 
 
-_OWN_ROUTES: dict[tuple[str, str], Callable[[Any, dict[str, Any]], Any]] = {
+OWN_ROUTES: dict[tuple[str, str], Callable[[Any, dict[str, Any]], Any]] = {
     ("GET", "/audit"): _get_audit,
     ("GET", "/state"): _get_state,
     ("GET", "/secrets"): _get_secrets,
@@ -165,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, method: str) -> None:
         raw = self.rfile.read(int(self.headers.get("content-length") or 0))
-        route = _OWN_ROUTES.get((method, self.path)) or ROUTES.get((method, self.path))
+        route = OWN_ROUTES.get((method, self.path)) or ROUTES.get((method, self.path))
         if route is None:
             self._reply(404, {"error": f"no {method} {self.path}"})
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lmflow.simulator import allowed, allowed_storage, gate, messages, vm_records, vm_text
@@ -69,12 +70,12 @@ def _copy_disk(ctx: Context, vdi_ref: str, name: str, sr_ref: str) -> str:
         ctx.pool.tasks.forget(subtask)
 
 
-def _copy_disks(ctx: Context, vm_ref: str, name: str, sr_ref: str) -> dict[str, str]:
-    """Copy a VM's disks; CDs are no disks of its own. Gives copies by what was copied."""
-    store, made = ctx.store, {}
+def _copy_disks(ctx: Context, vm_ref: str, name: str, sr_ref: str, without: Sequence[str] = ()) -> dict[str, str]:
+    """Copy a VM's disks; CDs are no disks of its own. Gives copies by what was copied, "" for what is left out."""
+    store, made = ctx.store, dict.fromkeys(without, "")
     for vbd_ref in store.value("VM", vm_ref, "VBDs"):
         vdi_ref, kind = store.value("VBD", vbd_ref, "VDI"), store.value("VBD", vbd_ref, "type")
-        if kind != "CD" and vdi_ref != NULL:
+        if kind != "CD" and vdi_ref != NULL and vdi_ref not in made:
             made[vdi_ref] = _copy_disk(ctx, vdi_ref, name, sr_ref)
     return made
 
@@ -84,6 +85,8 @@ def _copy_devices(ctx: Context, vm_ref: str, new_ref: str, disks: dict[str, str]
     for vbd_ref in store.value("VM", vm_ref, "VBDs"):
         fields = _without_own(store.record("VBD", vbd_ref), "metrics")
         vdi_ref = disks.get(fields["VDI"], fields["VDI"])
+        if not vdi_ref:
+            continue
         if fields["type"] == "Disk":
             fields["other_config"] = {**fields["other_config"], "owner": ""}
         ref = store.create("VBD", {**fields, "VM": new_ref, "VDI": vdi_ref, "metrics": NULL})
@@ -116,7 +119,9 @@ def _copy_record(ctx: Context, vm_ref: str, new_name: str, changes: dict[str, An
     return store.create("VM", {**fields, **changes})
 
 
-def _take_snapshot(ctx: Context, vm_ref: str, new_name: str, changes: dict[str, Any]) -> str:
+def _take_snapshot(
+    ctx: Context, vm_ref: str, new_name: str, changes: dict[str, Any], without: Sequence[str] = ()
+) -> str:
     """Make a snapshot and put it between the VM and its last one."""
     store = ctx.store
     metadata = vm_text.write_record(store.record("VM", vm_ref), vm_ref)
@@ -124,7 +129,7 @@ def _take_snapshot(ctx: Context, vm_ref: str, new_name: str, changes: dict[str, 
     info["power-state-at-snapshot"] = store.value("VM", vm_ref, "power_state")
     info |= changes.pop("snapshot_info", {})
     now = ctx.clock.stamp()
-    disks = _copy_disks(ctx, vm_ref, "snapshot", "")
+    disks = _copy_disks(ctx, vm_ref, "snapshot", "", without)
     with gate.writing(ctx):
         own = {"is_a_snapshot": True, "is_a_template": True, "snapshot_of": vm_ref, "snapshot_time": now}
         parent = store.value("VM", vm_ref, "parent")
@@ -137,11 +142,11 @@ def _take_snapshot(ctx: Context, vm_ref: str, new_name: str, changes: dict[str, 
 
 
 @operation("VM.snapshot", effect=True)
-def snapshot(ctx: Context, vm_ref: str, new_name: str, _ignored: list[str]) -> str:
-    """Keep a VM as it is now, without its memory."""
+def snapshot(ctx: Context, vm_ref: str, new_name: str, ignored: list[str]) -> str:
+    """Keep a VM as it is now, without its memory and the disks that are to be ignored."""
     with gate.checked_operation(ctx, vm_ref, "snapshot"):
         gate.task_of(ctx).show_cancel()
-        ref = _take_snapshot(ctx, vm_ref, new_name, {})
+        ref = _take_snapshot(ctx, vm_ref, new_name, {}, ignored)
         with gate.writing(ctx):
             messages.announce_done(ctx, "VM_SNAPSHOTTED", vm_ref, f"snapshotted, snapshot name: {new_name}")
     return ref

@@ -11,8 +11,13 @@ from pathlib import Path
 
 import yaml
 
-from lmflow.simulator import availability
+from lmflow.simulator import (
+    availability,
+    pool,  # noqa: F401 - it imports all that registers itself
+)
 from lmflow.simulator.availability import Way
+from lmflow.simulator.control import OWN_ROUTES
+from lmflow.simulator.registry import ROUTES
 from lmflow.simulator.schema import Schema
 from tests.support.recorded import trace
 from tests.support.recorded.masks import MASKS
@@ -48,7 +53,7 @@ def find_topics() -> dict[str, Topic]:
 
 def render() -> str:
     """Write the page."""
-    parts = (_HEAD, *_traces(), *_timelines(), *_cases(), *_masks(), *_calls())
+    parts = (_HEAD, *_traces(), *_timelines(), *_cases(), *_masks(), *_calls(), *_routes())
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -125,6 +130,16 @@ def _calls() -> Iterator[str]:
     yield "Not simulated, and what it belongs to:\n"
     for reason in sorted(missing):
         yield f"- {reason}: {', '.join(f'`{name}`' for name in sorted(missing[reason]))}"
+
+    yield ""
+
+
+def _routes() -> Iterator[str]:
+    yield "## The control channel\n"
+    yield "| route | what it does |\n|---|---|"
+    for (method, path), function in sorted({**OWN_ROUTES, **ROUTES}.items(), key=lambda route: route[0][::-1]):
+        first, _, _ = (function.__doc__ or "").partition("\n")
+        yield f"| `{method} {path}` | {first.replace('|', chr(92) + '|')} |"
 
 
 if __name__ == "__main__":
