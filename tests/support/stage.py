@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 from lmflow.simulator import world
@@ -70,6 +72,13 @@ class Stage:
         with toolstack.changed:
             met = toolstack.changed.wait_for(lambda: toolstack.on(ref).state in states, 60)
         assert met, toolstack.on(ref)
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Look until something holds; it may ask the database, whose lock comes before every other."""
+        limit = time.monotonic() + 60
+        while not holds():
+            assert time.monotonic() < limit, "what the test waits for did not come"
+            self.pool.clock.wait(0.2)
 
     def close(self) -> None:
         self.pool.stop()

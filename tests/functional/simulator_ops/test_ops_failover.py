@@ -66,9 +66,7 @@ def call_on(stage: Stage, role: str, method: str, session: str, *arguments: Any)
 def take_over(stage: Stage, role: str = "h2") -> None:
     """Make a member the coordinator, by its own call, and log in there."""
     call_on(stage, role, "pool.emergency_transition_to_master", local_session(stage, role))
-    toolstack = stage.pool.toolstack
-    with toolstack.changed:
-        assert toolstack.changed.wait_for(lambda: stage.pool.coordinator_ref == stage.host(role), 30)
+    stage.wait_until(lambda: stage.pool.coordinator_ref == stage.host(role))
     stage.wait_for_state(role, "ready")
     stage.moves.client.session = log_in_on(stage, role)["Value"]
 
@@ -112,8 +110,7 @@ def test_the_others_are_told_and_the_old_one_comes_back_as_a_member(make_stage: 
     recovered = call_on(stage, "h2", "pool.recover_slaves", stage.moves.client.session)["Value"]
     assert sorted(recovered) == sorted(others)
     toolstack = stage.pool.toolstack
-    with toolstack.changed:
-        assert toolstack.changed.wait_for(lambda: all(toolstack.is_ready(ref) for ref in others), 30)
+    stage.wait_until(lambda: all(toolstack.is_ready(ref) for ref in others))
     for address in addresses.values():
         refused = stage.moves.client.raw(*login, address=address).failure
         assert refused == ["HOST_IS_SLAVE", stage.address("h2")]
@@ -143,9 +140,8 @@ def test_the_role_is_handed_over_in_good_order(make_stage: Make, cast: str) -> N
     assert client.call("pool.designate_new_master", stage.host("h1")) == "", "it is that already"
     assert client.call("pool.designate_new_master", stage.host("h2")) == ""
     hosts = stage.pool.store.refs("host")
-    with toolstack.changed:
-        assert toolstack.changed.wait_for(lambda: stage.pool.coordinator_ref == stage.host("h2"), 30)
-        assert toolstack.changed.wait_for(lambda: all(toolstack.is_ready(ref) for ref in hosts), 30)
+    stage.wait_until(lambda: stage.pool.coordinator_ref == stage.host("h2"))
+    stage.wait_until(lambda: all(toolstack.is_ready(ref) for ref in hosts))
     client.session = log_in_on(stage, "h2")["Value"]
     assert log_in_on(stage, "h1")["ErrorDescription"] == ["HOST_IS_SLAVE", stage.address("h2")]
     kept = call_on(stage, "h2", "VM.get_other_config", client.session, stage.ref)["Value"]
@@ -158,11 +154,8 @@ def test_high_availability_elects_by_itself_and_loses_nothing(make_stage: Make) 
     stage.moves.client.call("VM.add_to_other_config", stage.ref, "marker", "kept")
     cut(stage, "h1")
     toolstack = stage.pool.toolstack
-    with toolstack.changed:
-        elected = toolstack.changed.wait_for(lambda: stage.pool.coordinator_ref != stage.host("h1"), 30)
-    assert elected
-    with toolstack.changed:
-        assert toolstack.changed.wait_for(lambda: toolstack.is_ready(stage.pool.coordinator_ref), 30)
+    stage.wait_until(lambda: stage.pool.coordinator_ref != stage.host("h1"))
+    stage.wait_until(lambda: toolstack.is_ready(stage.pool.coordinator_ref))
     store = stage.pool.store
     assert store.value("VM", stage.ref, "other_config").get("marker") == "kept"
     assert store.value("host_metrics", store.value("host", stage.host("h1"), "metrics"), "live") is False
