@@ -68,7 +68,7 @@ class Transfer:
         self.source_ref = source_ref
         self.destination_ref = destination_ref
         self.progress = 0.0
-        self.steps: deque[float] = deque()
+        self.steps: deque[float] = deque([0.0])
         self.cancellable = True
         self.copying = threading.Event()
         self.changed = threading.Event()

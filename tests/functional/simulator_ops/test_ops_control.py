@@ -174,6 +174,7 @@ def test_hosts_are_enabled_again_however_often_toolstacks_restart_but_not_one_th
     observer.wait_for("hosts", (True, False))
     moves.client.login()
     moves.client.call("host.enable", moves.ref("host", "h2"))
+    moves.client.call("pool.sync_database")
     control(moves, "POST", "/toolstack", {"host": "h2", "action": "stop"})
     moves.restart("h1")
     observer.wait_for("hosts", (False, False))
