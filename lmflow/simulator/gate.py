@@ -52,27 +52,6 @@ def pause(ctx: Context, seconds: float) -> None:
     check_not_abandoned(ctx)
 
 
-def add_operation(ctx: Context, cls: str, ref: str, name: str) -> None:
-    """Show the task's operation in an object's current_operations; the lock must be held."""
-    operations = ctx.store.value(cls, ref, "current_operations")
-    ctx.store.update(cls, ref, current_operations={**operations, task_of(ctx).ref: name})
-
-
-def remove_operation(ctx: Context, cls: str, ref: str) -> None:
-    """Take the task's operation out of an object's current_operations; the lock must be held."""
-    if ctx.store.exists(cls, ref):
-        operations = ctx.store.value(cls, ref, "current_operations")
-        operations.pop(task_of(ctx).ref, None)
-        ctx.store.update(cls, ref, current_operations=operations)
-
-
-def drop_operation(ctx: Context, cls: str, ref: str) -> None:
-    """Take the task's operation out of an object's current_operations, unless the coordinator is gone."""
-    with ctx.store.lock:
-        if not task_of(ctx).lost:
-            remove_operation(ctx, cls, ref)
-
-
 def _wait_for_turn(ctx: Context, vm_ref: str, name: str, task: TaskHandle) -> None:
     """Wait for the next try: the back-off, or less when the other operation ends. Who of many is next is chance."""
     store, turns = ctx.store, ctx.pool.part(Turns)

@@ -10,6 +10,7 @@ from lmflow.simulator import (
     allowed,
     allowed_host,
     allowed_vm,
+    boot_files,
     failover,
     forwarding,
     gate,
@@ -174,6 +175,8 @@ def _complete(ctx: Context, journey: Journey, transfer: Transfer) -> None:
     if transfer.end == "destination":
         with subtasks.shown(ctx, "VM.pool_migrate_complete"):
             _write_place(ctx, journey, transfer)
+            # Its memory needed no kernel; the destination looks for one only now that the VM is there.
+            boot_files.check_kernel(ctx.pool, journey.vm_ref, journey.destination_ref)
             if not transfer.error:
                 gate.pause(ctx, _step_seconds(ctx, transfer))
     elif transfer.end == "halted":

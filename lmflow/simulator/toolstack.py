@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lmflow.simulator import resync
+from lmflow.simulator import allowed_host, resync
 from lmflow.simulator.flushing import Flushing
 from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.registry import part
@@ -275,13 +275,13 @@ class Toolstack:
         with self._pool.store.lock:
             if self._pool.store.value("host", host_ref, "enabled"):
                 self._to_enable.add(host_ref)
-                self._pool.store.update("host", host_ref, enabled=False)
+                allowed_host.update_host(self._pool.store, host_ref, enabled=False)
 
     def _enable(self, host_ref: str) -> None:
         with self._pool.store.lock:
             if host_ref in self._to_enable:
                 self._to_enable.discard(host_ref)
-                self._pool.store.update("host", host_ref, enabled=True)
+                allowed_host.update_host(self._pool.store, host_ref, enabled=True)
 
     def _finish(self, host_ref: str) -> None:
         with self._pool.store.lock:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lmflow.simulator import allowed, boot_files, domains, forwarding, gate, messages, placement, resync, vm_records
+from lmflow.simulator import (
+    allowed,
+    boot_files,
+    domains,
+    gate,
+    messages,
+    placement,
+    reservation,
+    resync,
+    vm_records,
+)
 from lmflow.simulator.context import Context
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.registry import operation
@@ -34,15 +44,9 @@ def _start(ctx: Context, vm_ref: str, name: str, choose: Callable[[], str], *, p
     with gate.checked_operation(ctx, vm_ref, name, {"scheduled_to_be_resident_on": NULL}):
         with gate.writing(ctx):
             host_ref = choose()
-            placement.check_can_be_here(ctx.store, vm_ref, host_ref)
-            gate.add_operation(ctx, "host", host_ref, "vm_start")
-            ctx.store.update("VM", vm_ref, scheduled_to_be_resident_on=host_ref)
-        try:
-            forwarding.reach(ctx, host_ref)
-            gate.task_of(ctx).show_cancel()
+            reservation.reserve(ctx, vm_ref, host_ref, "vm_start")
+        with reservation.held(ctx, host_ref):
             _boot(ctx, vm_ref, host_ref, paused=paused)
-        finally:
-            gate.drop_operation(ctx, "host", host_ref)
     return ""
 
 

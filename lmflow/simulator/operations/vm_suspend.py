@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmflow.simulator import domains, forwarding, gate, messages, placement, resync, vm_records
+from lmflow.simulator import domains, gate, messages, placement, reservation, resync, vm_records
 from lmflow.simulator.context import Context
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.operations.vdi import make_vdi
@@ -78,17 +78,11 @@ def _resume(ctx: Context, vm_ref: str, name: str, wanted_ref: str, *, paused: bo
             if not store.exists("VDI", store.value("VM", vm_ref, "suspend_VDI")):
                 raise ApiFailure("VM_HAS_NO_SUSPEND_VDI", vm_ref)
             host_ref = wanted_ref or choose_host(ctx, vm_ref)
-            placement.check_can_be_here(store, vm_ref, host_ref, with_cpu=not force)
-            gate.add_operation(ctx, "host", host_ref, "vm_resume")
-            store.update("VM", vm_ref, scheduled_to_be_resident_on=host_ref)
-        try:
-            forwarding.reach(ctx, host_ref)
-            gate.task_of(ctx).show_cancel()
+            reservation.reserve(ctx, vm_ref, host_ref, "vm_resume", with_cpu=not force)
+        with reservation.held(ctx, host_ref):
             resume_domain(ctx, vm_ref, host_ref, paused=paused)
             with gate.writing(ctx):
                 messages.announce_resume(ctx, vm_ref, host_ref)
-        finally:
-            gate.drop_operation(ctx, "host", host_ref)
     return ""
 
 
