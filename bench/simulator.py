@@ -28,8 +28,8 @@ from typing import Any
 
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool
-from lmflow.simulator.world import World
-from lmflow.simulator.world_generator import make_big_world
+from lmflow.simulator.worlds.world import World
+from lmflow.simulator.worlds.world_generator import make_big_world
 
 HOSTS, VMS = 64, 5_000
 CONNECTIONS = 200

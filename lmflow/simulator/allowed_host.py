@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lmflow.simulator import gate, upgrade_order
+from lmflow.simulator import gate
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.database.values import Value
 from lmflow.simulator.failures import ApiFailure
-from lmflow.simulator.store import Store
-from lmflow.simulator.values import Value
+from lmflow.simulator.rules import upgrade_order
 
 SHOWN = (
     "vm_migrate",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lmflow.simulator.schema import Message
+from lmflow.simulator.database.schema import Message
 
 
 @dataclass(slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmflow.simulator import forwarding
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.values import NULL
 from lmflow.simulator.failures import ApiFailure
+from lmflow.simulator.hosts import forwarding
 from lmflow.simulator.registry import operation
-from lmflow.simulator.values import NULL
 
 
 @operation("session.login_with_password", effect=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from lmflow.simulator.values import DateTime
+from lmflow.simulator.database.values import DateTime
 
 
 class Clock:

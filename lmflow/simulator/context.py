@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from lmflow.simulator.audit import Entry
 from lmflow.simulator.clock import Clock
+from lmflow.simulator.database.store import Store
 from lmflow.simulator.kernel import Kernel
-from lmflow.simulator.store import Store
 from lmflow.simulator.tasks import TaskHandle
 
 

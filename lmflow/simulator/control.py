@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lmflow.simulator.audit import Audit
+from lmflow.simulator.database.store import Store
 from lmflow.simulator.faults import Faults
 from lmflow.simulator.registry import ROUTES
 from lmflow.simulator.sessions import Sessions
-from lmflow.simulator.store import Store
 
 
 class Controlled(Protocol):

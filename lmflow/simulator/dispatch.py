@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lmflow.simulator import accessors, availability
 from lmflow.simulator.audit import Entry
-from lmflow.simulator.codec import encode_value
 from lmflow.simulator.context import Context
+from lmflow.simulator.database import accessors, availability
+from lmflow.simulator.database.schema import Message
+from lmflow.simulator.database.typecheck import accept
+from lmflow.simulator.database.values import Value
 from lmflow.simulator.failures import ApiFailure, ConnectionDrop, TaskCancelled
 from lmflow.simulator.faults import Fault
 from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.registry import OPERATIONS, Operation
-from lmflow.simulator.schema import Message
 from lmflow.simulator.tasks import TaskHandle
-from lmflow.simulator.typecheck import accept
-from lmflow.simulator.values import Value
+from lmflow.simulator.wire.codec import encode_value
 
 _NO_TASK = frozenset({"task", "session", "event"})
 """Classes whose synchronous calls were never seen to leave a task record, though some have an Async form."""

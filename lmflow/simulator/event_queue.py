@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmflow.simulator.clock import Clock
-from lmflow.simulator.codec import encode_value
+from lmflow.simulator.database.store import Store
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.sessions import Sessions
-from lmflow.simulator.store import Store
 from lmflow.simulator.subscription import Subscription, class_names, read_texts
+from lmflow.simulator.wire.codec import encode_value
 
 LIMIT_BYTES = 10_000_000
 """How much the queue holds of what somebody registered for. Source: xapi_event.ml."""

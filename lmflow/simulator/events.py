@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmflow.simulator.clock import Clock
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.database.values import Int32
 from lmflow.simulator.event_queue import EventQueue
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.sessions import Sessions
-from lmflow.simulator.store import Store
 from lmflow.simulator.subscription import Subscription, class_names, read_texts
-from lmflow.simulator.values import Int32
 
 BATCH_SECONDS = 0.05
 """XAPI waits that long before it collects, unless only tasks are asked for. Source: xapi_globs.ml."""

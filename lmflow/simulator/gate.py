@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from lmflow.simulator import allowed, allowed_vm
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.values import Value
 from lmflow.simulator.failures import ApiFailure, ConnectionDrop
+from lmflow.simulator.rules import allowed, allowed_vm
 from lmflow.simulator.tasks import TaskHandle
 from lmflow.simulator.turns import Turns
-from lmflow.simulator.values import Value
 
 BACK_OFF_SECONDS = (1.0, 20.0)
 PATIENCE_SECONDS = 7200.0

@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 from lmflow.simulator.audit import Audit
 from lmflow.simulator.clock import Clock
+from lmflow.simulator.database.schema import Schema
+from lmflow.simulator.database.store import Store
 from lmflow.simulator.events import Events
 from lmflow.simulator.faults import Faults
 from lmflow.simulator.rbac import Rbac
-from lmflow.simulator.schema import Schema
-from lmflow.simulator.server import Server
 from lmflow.simulator.sessions import Sessions
-from lmflow.simulator.store import Store
 from lmflow.simulator.tasks import Tasks
+from lmflow.simulator.wire.server import Server
 
 Part = TypeVar("Part")
 Witness = Callable[[str, "str | None", bytes], "tuple[int, dict[str, str], bytes]"]

@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
-from lmflow.simulator import calls, heartbeats, operations, power_cut, resync, roles, tls, toolstack, witness
+from lmflow.simulator import calls, operations
 from lmflow.simulator.control import ControlChannel
-from lmflow.simulator.http1 import HttpReply, HttpRequest
+from lmflow.simulator.database.schema import Schema
+from lmflow.simulator.hosts import heartbeats, power_cut, resync, roles, toolstack, witness
 from lmflow.simulator.kernel import Kernel, Options
 from lmflow.simulator.registry import PARTS
-from lmflow.simulator.schema import Schema
-from lmflow.simulator.wire import Wire
+from lmflow.simulator.wire import tls
+from lmflow.simulator.wire.endpoint import Wire
+from lmflow.simulator.wire.http1 import HttpReply, HttpRequest
 
 REGISTERED = (calls, heartbeats, operations, power_cut, roles, toolstack, witness)
 """Modules that are imported for what they register."""

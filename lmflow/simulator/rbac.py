@@ -15,11 +15,11 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from lmflow.simulator.database.schema import Message, Schema
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.database.values import Value
 from lmflow.simulator.failures import ApiFailure
-from lmflow.simulator.schema import Message, Schema
 from lmflow.simulator.sessions import Sessions
-from lmflow.simulator.store import Store
-from lmflow.simulator.values import Value
 
 ANY_TASK = "task.destroy/any"
 """The permission to cancel and destroy what others began."""

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lmflow.simulator import pooldb, world
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.options import add_options
 from lmflow.simulator.pool import SimulatedPool, World
+from lmflow.simulator.worlds import pooldb, world
 
 _LOOK_SECONDS = 0.2
 _USAGE_ERROR = 2

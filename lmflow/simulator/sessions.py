@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from lmflow.simulator.clock import Clock
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.database.values import NULL
 from lmflow.simulator.failures import ApiFailure
-from lmflow.simulator.store import Store
-from lmflow.simulator.values import NULL
 
 BAD_PASSWORD_SECONDS = 2.1
 IDLE_SECONDS = 86_400.0

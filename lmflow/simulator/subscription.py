@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lmflow.simulator.schema import ObjectClass, Schema
+from lmflow.simulator.database.schema import ObjectClass, Schema
 
 _SILENT = frozenset({"user", "secret", "role"})
 """Classes that nobody is told of, beside sessions: a real pool has objects of them and gave no event of any."""

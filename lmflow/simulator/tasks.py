@@ -6,9 +6,9 @@ import threading
 from collections.abc import Mapping
 
 from lmflow.simulator.clock import Clock
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.database.values import EPOCH, NULL
 from lmflow.simulator.failures import ApiFailure, TaskCancelled
-from lmflow.simulator.store import Store
-from lmflow.simulator.values import EPOCH, NULL
 
 KEPT_SECONDS = 3900.0
 """How long a finished record stays. Source: xapi_globs.ml, completed_task_timeout."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from lmflow.simulator import allowed, memory, resync, world_vm_defaults
 from lmflow.simulator.context import Context
-from lmflow.simulator.store import Store
-from lmflow.simulator.values import EPOCH, NULL
-from lmflow.simulator.xenops import Xenops
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.database.values import EPOCH, NULL
+from lmflow.simulator.hosts import resync
+from lmflow.simulator.hosts.xenops import Xenops
+from lmflow.simulator.rules import allowed, memory
+from lmflow.simulator.worlds import world_vm_defaults
 
 NEVER_BOOTED = frozenset({"", "0:0"})
 DEVICE_MODEL = "qemu-upstream-compat"

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from lmflow.simulator import world
-from lmflow.simulator.availability import Way, find_way
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.availability import Way, find_way
+from lmflow.simulator.database.schema import Message, Schema
 from lmflow.simulator.failures import ApiFailure
-from lmflow.simulator.http1 import HttpRequest
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool
 from lmflow.simulator.registry import OPERATIONS, Operation
-from lmflow.simulator.schema import Message, Schema
-from lmflow.simulator.wire import Wire
+from lmflow.simulator.wire.endpoint import Wire
+from lmflow.simulator.wire.http1 import HttpRequest
+from lmflow.simulator.worlds import world
 from tests.support.calls import Arguments, find_misfit, has_right_length, may_raise
 from tests.support.recorded import lab
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lmflow.simulator.schema import Message, Schema, split_map, split_set
-from lmflow.simulator.store import Store
-from lmflow.simulator.values import NULL
+from lmflow.simulator.database.schema import Message, Schema, split_map, split_set
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.database.values import NULL
 from tests.support.recorded import trace
 
 _DATA = Path(__file__).parents[1] / "data" / "model"

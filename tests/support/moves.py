@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from lmflow.simulator import migration
+from lmflow.simulator.hosts.toolstack import Toolstack
+from lmflow.simulator.hosts.xenops import Xenops
+from lmflow.simulator.migrations import migration
 from lmflow.simulator.pool import SimulatedPool
-from lmflow.simulator.toolstack import Toolstack
-from lmflow.simulator.xenops import Xenops
 from tests.support.wire import WireClient
 
 NULL = "OpaqueRef:NULL"

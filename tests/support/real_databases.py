@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
-from lmflow.simulator import pooldb
+from lmflow.simulator.worlds import pooldb
 
 _POOLS = Path(__file__).parent.parent / "data" / "pools"
 DATABASES = (_POOLS / "TampaTwoHostPoolSelectioniSCSI.xml.gz", _POOLS / "tampa_livevdimove_xapi-db.xml.gz")

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lmflow.simulator.hosts.toolstack import Toolstack
+from lmflow.simulator.hosts.xenops import Xenops
 from lmflow.simulator.pool import SimulatedPool
-from lmflow.simulator.toolstack import Toolstack
-from lmflow.simulator.xenops import Xenops
 from tests.support.moves import NULL, TWO_HOSTS
 
 TIMELINES = Path(__file__).parent.parent / "data" / "timelines"

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lmflow.simulator import world
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool
+from lmflow.simulator.worlds import world
 from tests.support.moves import Moves
 from tests.support.replays import SCALE, Cast, Watcher, steady
 

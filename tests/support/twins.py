@@ -10,9 +10,10 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lmflow.simulator import migration, world
 from lmflow.simulator.kernel import Options
+from lmflow.simulator.migrations import migration
 from lmflow.simulator.pool import SimulatedPool
+from lmflow.simulator.worlds import world
 from tests.support.wire import WireClient
 
 NULL = "OpaqueRef:NULL"

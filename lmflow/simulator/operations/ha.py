@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lmflow.simulator import failover, placement
 from lmflow.simulator.context import Context
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.registry import operation
+from lmflow.simulator.rules import failover, placement
 
 STATE_FILE_BYTES = 4 * 1024 * 1024
 CLUSTER_STACK = "xhad"

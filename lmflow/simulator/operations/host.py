@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from lmflow.simulator import allowed_host, evacuation, failover, forwarding, memory, power_cut
+from lmflow.simulator import allowed_host
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.values import DateTime
 from lmflow.simulator.failures import ApiFailure
-from lmflow.simulator.heartbeats import Heartbeats
+from lmflow.simulator.hosts import forwarding, power_cut
+from lmflow.simulator.hosts.heartbeats import Heartbeats
+from lmflow.simulator.hosts.toolstack import Toolstack
 from lmflow.simulator.registry import operation
-from lmflow.simulator.toolstack import Toolstack
-from lmflow.simulator.values import DateTime
+from lmflow.simulator.rules import evacuation, failover, memory
 
 DOWN_SECONDS = 30.0
 """How long a host takes to end before it has no power, or boots anew. Assumed."""

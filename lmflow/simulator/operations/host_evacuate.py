@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from lmflow.simulator import allowed_host, evacuation, gate, migration, subtasks
+from lmflow.simulator import allowed_host, gate
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.values import NULL
 from lmflow.simulator.failures import ApiFailure, TaskCancelled
+from lmflow.simulator.migrations import migration, subtasks
 from lmflow.simulator.operations.host import need_host
 from lmflow.simulator.registry import operation
+from lmflow.simulator.rules import evacuation
 from lmflow.simulator.tasks import RUNNING, TaskHandle
-from lmflow.simulator.values import NULL
 
 WINDOW = 10
 """How many VMs are on their way at a time unless the call says otherwise. Source: xapi_globs.ml."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.values import DateTime, Value
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.registry import operation
-from lmflow.simulator.values import DateTime, Value
 
 _CLASSES = {"Host": "host", "Pool": "pool"}
 """Classes that messages spell otherwise than the API does."""

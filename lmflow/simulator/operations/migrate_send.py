@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lmflow.simulator import gate, migration, storage_motion, upgrade_order
+from lmflow.simulator import gate
 from lmflow.simulator.context import Context
 from lmflow.simulator.failures import ApiFailure, TaskCancelled
+from lmflow.simulator.hosts.xenops import Xenops
+from lmflow.simulator.migrations import migration, storage_motion
+from lmflow.simulator.migrations.storage_motion import Disks, StorageMotion, Target, Wish
 from lmflow.simulator.registry import operation
-from lmflow.simulator.storage_motion import Disks, StorageMotion, Target, Wish
-from lmflow.simulator.xenops import Xenops
+from lmflow.simulator.rules import upgrade_order
 
 OPERATION = "migrate_send"
 Map = Mapping[str, str]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmflow.simulator import allowed_storage, forwarding, memory
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.database.values import NULL
 from lmflow.simulator.failures import ApiFailure
+from lmflow.simulator.hosts import forwarding
+from lmflow.simulator.hosts.xenops import Xenops
 from lmflow.simulator.registry import operation
-from lmflow.simulator.store import Store
-from lmflow.simulator.values import NULL
-from lmflow.simulator.xenops import Xenops
+from lmflow.simulator.rules import allowed_storage, memory
 
 PLUG_SECONDS = 0.5
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.values import NULL
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.registry import operation
-from lmflow.simulator.values import NULL
 
 _SYSTEM_NETWORK = "is_guest_installer_network"
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from lmflow.simulator import forwarding
-from lmflow.simulator.boot_files import BootFiles
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.store import Store
 from lmflow.simulator.failures import ApiFailure
+from lmflow.simulator.hosts import forwarding
+from lmflow.simulator.hosts.boot_files import BootFiles
 from lmflow.simulator.registry import operation
-from lmflow.simulator.store import Store
 
 KERNEL_DIRECTORY = "/boot/guest"
 Args = Mapping[str, str]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from lmflow.simulator import forwarding
 from lmflow.simulator.context import Context
 from lmflow.simulator.failures import ApiFailure
-from lmflow.simulator.flushing import Flushing
-from lmflow.simulator.heartbeats import Heartbeats
+from lmflow.simulator.hosts import forwarding
+from lmflow.simulator.hosts.flushing import Flushing
+from lmflow.simulator.hosts.heartbeats import Heartbeats
+from lmflow.simulator.hosts.roles import Roles
+from lmflow.simulator.hosts.toolstack import Toolstack
 from lmflow.simulator.registry import operation
-from lmflow.simulator.roles import Roles
-from lmflow.simulator.toolstack import Toolstack
 
 
 @operation("pool.sync_database")

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.values import Value
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.rbac import Role, Roles
 from lmflow.simulator.registry import operation
-from lmflow.simulator.values import Value
 
 _COMPOSITE = "subroles<>[]"
 _BASIC = "subroles=[]"

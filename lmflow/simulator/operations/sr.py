@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmflow.simulator import allowed_storage, forwarding
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.store import Store
 from lmflow.simulator.failures import ApiFailure
+from lmflow.simulator.hosts import forwarding
 from lmflow.simulator.operations.vdi import check_sr_is_attached, refresh_usage
 from lmflow.simulator.registry import operation
-from lmflow.simulator.store import Store
+from lmflow.simulator.rules import allowed_storage
 
 _EMPTY_PROBE = '<?xml version="1.0" ?>\n<SRlist/>\n'
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmflow.simulator import migration, power_cut, world_edit
+from lmflow.simulator.database.values import NULL
 from lmflow.simulator.failures import ApiFailure
-from lmflow.simulator.flushing import Flushing
+from lmflow.simulator.hosts import power_cut
+from lmflow.simulator.hosts.flushing import Flushing
+from lmflow.simulator.hosts.roles import Roles
+from lmflow.simulator.hosts.toolstack import Toolstack, host_of_role
+from lmflow.simulator.hosts.xenops import Xenops
 from lmflow.simulator.kernel import Kernel
+from lmflow.simulator.migrations import migration
 from lmflow.simulator.registry import control_route
-from lmflow.simulator.roles import Roles
-from lmflow.simulator.toolstack import Toolstack, host_of_role
-from lmflow.simulator.values import NULL
-from lmflow.simulator.xenops import Xenops
+from lmflow.simulator.worlds import world_edit
 
 Body = dict[str, Any]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmflow.simulator import allowed_storage, world_vm_defaults
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.database.values import NULL
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.operations.vm_devices import free_vbd_devices
 from lmflow.simulator.registry import operation
-from lmflow.simulator.store import Store
-from lmflow.simulator.values import NULL
+from lmflow.simulator.rules import allowed_storage
+from lmflow.simulator.worlds import world_vm_defaults
 
 _GIVEN = (
     "VM",

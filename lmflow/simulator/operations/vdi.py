@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lmflow.simulator import allowed_storage
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.database.values import EPOCH, NULL, DateTime
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.registry import operation
-from lmflow.simulator.store import Store
-from lmflow.simulator.values import EPOCH, NULL, DateTime
+from lmflow.simulator.rules import allowed_storage
 
 COPY_SECONDS = 0.1
 _OF_THE_COPIED = (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmflow.simulator import allowed_storage
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.values import EPOCH, NULL
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.operations.vdi import check_vdi, copy_vdi
 from lmflow.simulator.registry import operation
-from lmflow.simulator.values import EPOCH, NULL
+from lmflow.simulator.rules import allowed_storage
 
 _BLOCK_BYTES = 64 * 1024
 

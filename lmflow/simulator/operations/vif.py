@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lmflow.simulator import allowed_storage
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.database.values import NULL
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.operations.vm_devices import free_vif_devices
 from lmflow.simulator.registry import operation
-from lmflow.simulator.store import Store
-from lmflow.simulator.values import NULL
-from lmflow.simulator.world_defaults import make_mac
+from lmflow.simulator.rules import allowed_storage
+from lmflow.simulator.worlds.world_defaults import make_mac
 
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", re.IGNORECASE)
 _GIVEN = (

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lmflow.simulator import accessors, allowed
 from lmflow.simulator.context import Context
+from lmflow.simulator.database import accessors
+from lmflow.simulator.database.values import Value
 from lmflow.simulator.registry import operation
-from lmflow.simulator.values import Value
+from lmflow.simulator.rules import allowed
 
 
 def _follow(name: str) -> Callable[..., Value]:

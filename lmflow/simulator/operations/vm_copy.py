@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lmflow.simulator import allowed, allowed_storage, gate, messages, vm_records, vm_text
+from lmflow.simulator import gate, messages, vm_records, vm_text
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.values import EPOCH, NULL
 from lmflow.simulator.failures import ApiFailure
+from lmflow.simulator.hosts.xenops import Xenops
 from lmflow.simulator.operations.vdi import copy_vdi
 from lmflow.simulator.operations.vif import make_own_mac
 from lmflow.simulator.operations.vm_create import remove_devices, remove_records
 from lmflow.simulator.operations.vm_suspend import choose_suspend_sr, resume_domain, suspend_domain
 from lmflow.simulator.registry import operation
-from lmflow.simulator.values import EPOCH, NULL
-from lmflow.simulator.xenops import Xenops
+from lmflow.simulator.rules import allowed, allowed_storage
 
 DISK_SECONDS = 0.1
 _OF_ITS_OWN = frozenset(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lmflow.simulator import allowed, allowed_storage, allowed_vm, gate, memory, world_vm_defaults
+from lmflow.simulator import gate
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.database.values import NULL, Value
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.registry import operation
-from lmflow.simulator.store import Store
-from lmflow.simulator.values import NULL, Value
+from lmflow.simulator.rules import allowed, allowed_storage, allowed_vm, memory
+from lmflow.simulator.worlds import world_vm_defaults
 
 PROVISION_SECONDS = 0.1
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.store import Store
 from lmflow.simulator.registry import operation
-from lmflow.simulator.store import Store
 
 _DISKS = 255
 _INTERFACES = 7

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmflow.simulator import allowed_vm, gate
+from lmflow.simulator import gate
 from lmflow.simulator.context import Context
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.registry import operation
+from lmflow.simulator.rules import allowed_vm
 
 
 @operation("VM.query_services")

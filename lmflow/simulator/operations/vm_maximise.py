@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lmflow.simulator import memory
 from lmflow.simulator.context import Context
 from lmflow.simulator.registry import operation
+from lmflow.simulator.rules import memory
 
 _CPUS_AT_MOST = 64
 _MIB_PER_CPU = 1.15

@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lmflow.simulator import allowed, gate
+from lmflow.simulator import gate
 from lmflow.simulator.context import Context
 from lmflow.simulator.failures import ApiFailure
-from lmflow.simulator.memory import MIB
 from lmflow.simulator.operations.vm_create import check_memory_order, check_vcpus
 from lmflow.simulator.registry import operation
+from lmflow.simulator.rules import allowed
+from lmflow.simulator.rules.memory import MIB
 
 _MIB_PER_SHADOW_MIB = 128
 _BESIDE_MIB = 3

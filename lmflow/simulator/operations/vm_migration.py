@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lmflow.simulator import migration, network_rules, placement, upgrade_order
 from lmflow.simulator.context import Context
 from lmflow.simulator.failures import ApiFailure
+from lmflow.simulator.migrations import migration
 from lmflow.simulator.operations.host import need_host
 from lmflow.simulator.registry import operation
+from lmflow.simulator.rules import network_rules, placement, upgrade_order
 
 
 def _need_vm(ctx: Context, vm_ref: str) -> None:

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lmflow.simulator import (
-    allowed,
-    boot_files,
-    domains,
-    gate,
-    messages,
-    placement,
-    reservation,
-    resync,
-    vm_records,
-)
+from lmflow.simulator import gate, messages, vm_records
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.values import NULL
 from lmflow.simulator.failures import ApiFailure
+from lmflow.simulator.hosts import boot_files, domains, resync
+from lmflow.simulator.hosts.xenops import Xenops
+from lmflow.simulator.migrations import reservation
 from lmflow.simulator.registry import operation
-from lmflow.simulator.values import NULL
-from lmflow.simulator.xenops import Xenops
+from lmflow.simulator.rules import allowed, placement
 
 # Pool seconds, as measured on a real pool whose guests take no time.
 BOOT_SECONDS = 0.2

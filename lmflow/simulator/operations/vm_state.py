@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmflow.simulator import allowed, allowed_vm
 from lmflow.simulator.context import Context
 from lmflow.simulator.registry import operation
+from lmflow.simulator.rules import allowed, allowed_vm
 
 
 @operation("VM.assert_operation_valid")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from lmflow.simulator import domains, gate, messages, placement, reservation, resync, vm_records
+from lmflow.simulator import gate, messages, vm_records
 from lmflow.simulator.context import Context
+from lmflow.simulator.database.values import NULL
 from lmflow.simulator.failures import ApiFailure
+from lmflow.simulator.hosts import domains, resync
+from lmflow.simulator.hosts.xenops import Xenops
+from lmflow.simulator.migrations import reservation
 from lmflow.simulator.operations.vdi import make_vdi
 from lmflow.simulator.operations.vm_power import choose_host
 from lmflow.simulator.registry import operation
-from lmflow.simulator.values import NULL
-from lmflow.simulator.xenops import Xenops
+from lmflow.simulator.rules import placement
 
 SUSPEND_SECONDS = 0.1
 RESUME_SECONDS = 0.3

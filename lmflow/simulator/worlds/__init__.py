@@ -1,1 +1,1 @@
-"""Ready-made worlds, as JSON files."""
+"""Pools described, generated, loaded and checked."""

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import XenAPI
 
-from lmflow.simulator import world
 from lmflow.simulator.context import Context
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool
 from lmflow.simulator.registry import OPERATIONS, Operation
+from lmflow.simulator.worlds import world
 from tests.support.wire import Background, TinyWorld, WireClient, in_background
 from tests.support.worlds import P
 

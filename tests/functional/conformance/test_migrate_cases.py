@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lmflow.simulator import memory
+from lmflow.simulator.rules import memory
 from lmflow.simulator.turns import Turns
 from tests.support.twins import NULL, Twin, raise_twin
 

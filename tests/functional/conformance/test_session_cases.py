@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from lmflow.simulator import world
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool
 from lmflow.simulator.sessions import ANONYMOUS, IDLE_SECONDS, PER_USER
+from lmflow.simulator.worlds import world
 from tests.support.recorded import lab
 from tests.support.wire import WireClient
 

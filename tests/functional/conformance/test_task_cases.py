@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from lmflow.simulator import world
 from lmflow.simulator.kernel import Options
-from lmflow.simulator.migration import set_copy_seconds
+from lmflow.simulator.migrations.migration import set_copy_seconds
 from lmflow.simulator.pool import SimulatedPool
 from lmflow.simulator.tasks import KEPT_COUNT, PENDING_SECONDS
+from lmflow.simulator.worlds import world
 from tests.support.recorded import lab
 from tests.support.wire import WireClient
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from lmflow.simulator.migration import add_phase_fault, set_copy_seconds
+from lmflow.simulator.hosts.xenops import Xenops
+from lmflow.simulator.migrations.migration import add_phase_fault, set_copy_seconds
 from lmflow.simulator.turns import Turns
-from lmflow.simulator.xenops import Xenops
 from tests.support.recorded.following import follow, is_on
 from tests.support.recorded.lab import make_lab
 from tests.support.recorded.player import Answer, Player, Topic

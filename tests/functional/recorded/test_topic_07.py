@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from lmflow.simulator.migration import add_phase_fault, set_copy_seconds
+from lmflow.simulator.migrations.migration import add_phase_fault, set_copy_seconds
 from tests.support.recorded.following import follow, is_on, plain
 from tests.support.recorded.lab import make_lab
 from tests.support.recorded.player import Answer, Player, Topic

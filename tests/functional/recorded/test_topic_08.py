@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lmflow.simulator.migration import set_copy_seconds
+from lmflow.simulator.migrations.migration import set_copy_seconds
 from tests.support.recorded.following import follow
 from tests.support.recorded.lab import make_lab
 from tests.support.recorded.player import Answer, Player, Topic

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lmflow.simulator import allowed
-from lmflow.simulator.migration import set_copy_seconds
-from lmflow.simulator.values import NULL
+from lmflow.simulator.database.values import NULL
+from lmflow.simulator.migrations.migration import set_copy_seconds
+from lmflow.simulator.rules import allowed
 from tests.support.recorded import trace
 from tests.support.recorded.following import wait_until
 from tests.support.recorded.lab import make_lab

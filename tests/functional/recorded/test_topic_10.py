@@ -4,7 +4,7 @@ import socket
 import xmlrpc.client
 from typing import Any
 
-from lmflow.simulator.migration import set_copy_seconds
+from lmflow.simulator.migrations.migration import set_copy_seconds
 from lmflow.simulator.tasks import KEPT_SECONDS
 from tests.support.recorded.following import follow, is_on, wait_until
 from tests.support.recorded.lab import make_lab

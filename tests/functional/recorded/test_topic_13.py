@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
-from lmflow.simulator import migration
+from lmflow.simulator.migrations import migration
 from tests.support.recorded.lab import make_lab
 from tests.support.recorded.player import Answer, Player, Topic
 from tests.support.recorded.trace import Item

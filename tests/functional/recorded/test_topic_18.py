@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lmflow.simulator.migration import add_phase_fault, set_copy_seconds
+from lmflow.simulator.migrations.migration import add_phase_fault, set_copy_seconds
 from lmflow.simulator.turns import Turns
 from tests.support.recorded import trace
 from tests.support.recorded.binding import Difference

@@ -1,7 +1,7 @@
 """Trace 21: the witness, a session ended by somebody else, the attempt header, JSON-RPC on the same session."""
 
-from lmflow.simulator.migration import set_copy_seconds
-from lmflow.simulator.xenops import XenopsTask
+from lmflow.simulator.hosts.xenops import XenopsTask
+from lmflow.simulator.migrations.migration import set_copy_seconds
 from tests.support.recorded import trace
 from tests.support.recorded.following import wait_until
 from tests.support.recorded.lab import make_lab

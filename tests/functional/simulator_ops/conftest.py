@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from lmflow.simulator import world
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool
+from lmflow.simulator.worlds import world
 from tests.support.moves import TWO_HOSTS, Moves
 
 SCALE = 50.0

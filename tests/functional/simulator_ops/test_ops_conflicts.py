@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from lmflow.simulator import allowed
+from lmflow.simulator.hosts.xenops import Xenops
+from lmflow.simulator.rules import allowed
 from lmflow.simulator.turns import Turns
-from lmflow.simulator.xenops import Xenops
 from tests.support.moves import NULL, Moves, world_with
 from tests.support.wire import Background, in_background
 

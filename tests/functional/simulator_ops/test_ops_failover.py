@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lmflow.simulator.flushing import FLUSH_SECONDS
-from lmflow.simulator.roles import EMERGENCY_CALLS
+from lmflow.simulator.hosts.flushing import FLUSH_SECONDS
+from lmflow.simulator.hosts.roles import EMERGENCY_CALLS
 from tests.support.aftermath import ask
 from tests.support.replays import CASTS, OTHER, Cast
 from tests.support.stage import Stage

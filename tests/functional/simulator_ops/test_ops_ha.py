@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lmflow.simulator import failover, memory
+from lmflow.simulator.rules import failover, memory
 from tests.support.twins import Twin, raise_twin
 
 

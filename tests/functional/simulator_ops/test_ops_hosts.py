@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lmflow.simulator.toolstack import Toolstack
+from lmflow.simulator.hosts.toolstack import Toolstack
 from tests.support.twins import Twin, raise_twin
 
 ENABLED = {"vm_migrate", "provision", "vm_resume", "enable", "evacuate", "vm_start"}

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from lmflow.simulator import migration
-from lmflow.simulator.storage_motion import NO_COPY, NO_VIF_MAP
+from lmflow.simulator.migrations import migration
+from lmflow.simulator.migrations.storage_motion import NO_COPY, NO_VIF_MAP
 from tests.support.twins import NULL, Twin, raise_twin
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lmflow.simulator.boot_files import BootFiles
+from lmflow.simulator.hosts.boot_files import BootFiles
 from lmflow.simulator.pool import SimulatedPool
 from tests.functional.simulator_ops.test_ops_control import control
 from tests.support.moves import TWO_HOSTS, Moves, world_with

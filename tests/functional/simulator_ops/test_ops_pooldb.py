@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lmflow.simulator import pooldb, world
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool
+from lmflow.simulator.worlds import pooldb, world
 from tests.support.moves import Moves
 
 POOLS = Path(__file__).parent.parent.parent / "data" / "pools"

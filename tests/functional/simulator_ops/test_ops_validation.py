@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lmflow.simulator import memory
+from lmflow.simulator.rules import memory
 from tests.support.moves import NULL, Moves, world_with
 
 WEAK_CPU = "0000000f-00000000"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lmflow.simulator.xenops import Xenops
+from lmflow.simulator.hosts.xenops import Xenops
 from tests.support.moves import Moves
 from tests.support.wire import Reply, in_background
 

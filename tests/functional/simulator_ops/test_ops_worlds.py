@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lmflow.simulator import pooldb, world, world_rules_values
+from lmflow.simulator.database.schema import Schema, split_map, split_set
+from lmflow.simulator.database.store import VOLATILE
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool
-from lmflow.simulator.schema import Schema, split_map, split_set
-from lmflow.simulator.store import VOLATILE
+from lmflow.simulator.worlds import pooldb, world, world_rules_values
 from tests.support.moves import NULL, Moves
 from tests.support.real_databases import DATABASES, read_tables
 

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lmflow.simulator.http_reader import Limits
 from lmflow.simulator.pool import SimulatedPool
+from lmflow.simulator.wire.http_reader import Limits
 from tests.support.wire import WireClient
 
 SHORT = 0.15

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from lmflow.simulator import world
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool
+from lmflow.simulator.worlds import world
 from tests.support.recorded import lab
 from tests.support.wire import WireClient
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lmflow.simulator import world
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool
 from lmflow.simulator.rbac import WITNESS
+from lmflow.simulator.worlds import world
 from tests.support.recorded import lab
 from tests.support.wire import WireClient
 

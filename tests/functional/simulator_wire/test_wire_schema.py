@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import XenAPI
 
+from lmflow.simulator.database.schema import Schema
 from lmflow.simulator.pool import SimulatedPool
-from lmflow.simulator.schema import Schema
 from tests.support.wire import WireClient
 
 LOCK = {

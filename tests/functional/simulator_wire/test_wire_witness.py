@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from lmflow.simulator.codec import encode_success
 from lmflow.simulator.pool import SimulatedPool
+from lmflow.simulator.wire.codec import encode_success
 from tests.support.wire import WireClient
 
 PATH = "/services/xenops"

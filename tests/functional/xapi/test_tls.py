@@ -9,7 +9,7 @@ import pytest
 
 from lmflow.exceptions import ConfigurationError, LoginError, UnreachableError
 from lmflow.models import Host, Tls
-from lmflow.simulator import tls as certificates
+from lmflow.simulator.wire import tls as certificates
 from lmflow.xapi import witness
 from lmflow.xapi.connection import Connection
 from tests.support.scripted_host import ScriptedHost

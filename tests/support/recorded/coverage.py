@@ -11,14 +11,12 @@ from pathlib import Path
 
 import yaml
 
-from lmflow.simulator import (
-    availability,
-    pool,  # noqa: F401 - it imports all that registers itself
-)
-from lmflow.simulator.availability import Way
+from lmflow.simulator import pool  # noqa: F401 - it imports all that registers itself
 from lmflow.simulator.control import OWN_ROUTES
+from lmflow.simulator.database import availability
+from lmflow.simulator.database.availability import Way
+from lmflow.simulator.database.schema import Schema
 from lmflow.simulator.registry import ROUTES
-from lmflow.simulator.schema import Schema
 from tests.support.recorded import trace
 from tests.support.recorded.masks import MASKS
 from tests.support.recorded.player import Topic

@@ -12,9 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from lmflow.simulator.schema import Schema
-from lmflow.simulator.typecheck import accept
-from lmflow.simulator.values import DateTime
+from lmflow.simulator.database.schema import Schema
+from lmflow.simulator.database.typecheck import accept
+from lmflow.simulator.database.values import DateTime
 from tests.support.recorded import trace
 
 SCHEMA = Schema.load()

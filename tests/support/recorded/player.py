@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lmflow.simulator import world
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool
+from lmflow.simulator.worlds import world
 from tests.support.recorded import lab, masks, trace
 from tests.support.recorded.binding import TOKEN, Binding, Difference
 from tests.support.recorded.reading import Leaf, Tree, read_body, read_value

@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from lmflow.simulator.availability import LEFT_OUT, Way, find_reason, list_calls
+from lmflow.simulator.database.availability import LEFT_OUT, Way, find_reason, list_calls
+from lmflow.simulator.database.schema import Schema
 from lmflow.simulator.pool import REGISTERED
-from lmflow.simulator.schema import Schema
 
 CALLS = list(list_calls(Schema.load()))
 

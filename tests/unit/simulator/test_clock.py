@@ -8,7 +8,7 @@ import pytest
 
 import lmflow.simulator
 from lmflow.simulator.clock import Clock
-from lmflow.simulator.values import DateTime
+from lmflow.simulator.database.values import DateTime
 
 ROOM = Path(lmflow.simulator.__file__).parent
 BY_REAL_TIME = {

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmflow.simulator import codec
-from lmflow.simulator.values import DateTime, Int32
+from lmflow.simulator.database.values import DateTime, Int32
+from lmflow.simulator.wire import codec
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lmflow.simulator.numerals import parse_float, parse_int64
+from lmflow.simulator.database.numerals import parse_float, parse_int64
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ import pytest
 
 from lmflow.simulator.audit import mask
 from lmflow.simulator.clock import Clock
+from lmflow.simulator.database.schema import Schema
+from lmflow.simulator.database.typecheck import accept, show
+from lmflow.simulator.database.values import DateTime
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.faults import Faults, matches
 from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.registry import OPERATIONS, PARTS, ROUTES, control_route, operation, part
-from lmflow.simulator.schema import Schema
-from lmflow.simulator.typecheck import accept, show
-from lmflow.simulator.values import DateTime
 
 SCHEMA = Schema.load()
 

@@ -5,8 +5,8 @@ from importlib import resources
 
 import pytest
 
-from lmflow.simulator.schema import Schema, make_default, split_map, split_set
-from lmflow.simulator.values import EPOCH, NULL
+from lmflow.simulator.database.schema import Schema, make_default, split_map, split_set
+from lmflow.simulator.database.values import EPOCH, NULL
 
 SCHEMA = Schema.load()
 

@@ -5,10 +5,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmflow.simulator import codec, jsonrpc
-from lmflow.simulator.schema import Schema
-from lmflow.simulator.snapshot import Snapshot, join
-from lmflow.simulator.store import Store
+from lmflow.simulator.database.schema import Schema
+from lmflow.simulator.database.snapshot import Snapshot, join
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.wire import codec, jsonrpc
 
 HOSTS, VMS = 2, 3
 STEPS = st.lists(

@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
+from lmflow.simulator.database.schema import Schema
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.database.values import NULL, DateTime
 from lmflow.simulator.failures import ApiFailure
-from lmflow.simulator.schema import Schema
-from lmflow.simulator.store import Store
-from lmflow.simulator.values import NULL, DateTime
 
 
 @pytest.fixture

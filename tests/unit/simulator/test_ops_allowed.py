@@ -2,7 +2,7 @@
 
 import pytest
 
-from lmflow.simulator.allowed_vm import SHOWN, may_begin_beside
+from lmflow.simulator.rules.allowed_vm import SHOWN, may_begin_beside
 from lmflow.simulator.vm_text import write_record
 from tests.support.recorded import lab, trace
 

@@ -3,8 +3,8 @@
 import inspect
 
 from lmflow.simulator import pool as _pool  # noqa: F401 - registers all operations
+from lmflow.simulator.database.schema import Schema
 from lmflow.simulator.registry import OPERATIONS
-from lmflow.simulator.schema import Schema
 
 
 def test_operations_take_what_their_calls_carry() -> None:

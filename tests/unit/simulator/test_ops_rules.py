@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
-from lmflow.simulator import cpu_rules, memory, pooldb, resync, world
+from lmflow.simulator.database.values import DateTime
+from lmflow.simulator.hosts import resync
+from lmflow.simulator.hosts.xenops import Xenops
 from lmflow.simulator.kernel import Options
-from lmflow.simulator.phase_faults import PhaseFault
+from lmflow.simulator.migrations.phase_faults import PhaseFault
 from lmflow.simulator.pool import SimulatedPool
-from lmflow.simulator.values import DateTime
-from lmflow.simulator.xenops import Xenops
+from lmflow.simulator.rules import cpu_rules, memory
+from lmflow.simulator.worlds import pooldb, world
 from tests.support.moves import NULL, TWO_HOSTS, world_with
 
 MIB = 1024 * 1024

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from lmflow.simulator import memory, placement, world
 from lmflow.simulator.clock import Clock
+from lmflow.simulator.database.schema import Schema
+from lmflow.simulator.database.store import Store
 from lmflow.simulator.failures import ApiFailure
-from lmflow.simulator.schema import Schema
-from lmflow.simulator.store import Store
-from lmflow.simulator.world_builder import WorldBuilder, parse_bytes
+from lmflow.simulator.rules import memory, placement
+from lmflow.simulator.worlds import world
+from lmflow.simulator.worlds.world_builder import WorldBuilder, parse_bytes
 from tests.support.moves import TWO_HOSTS, world_with
 
 GIB = 1024**3

@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 
+from lmflow.simulator.database.schema import Schema
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.rbac import Roles, make_role_ref
-from lmflow.simulator.schema import Schema
 
 SCHEMA = Schema.load()
 ROLES = Roles.load(SCHEMA)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from lmflow.simulator import upgrade_order
-from lmflow.simulator.schema import Schema
-from lmflow.simulator.store import Store
+from lmflow.simulator.database.schema import Schema
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.rules import upgrade_order
 
 
 def make_store(*versions: dict[str, str]) -> tuple[Store, list[str]]:

@@ -2,9 +2,9 @@
 
 import pytest
 
+from lmflow.simulator.database.schema import Field, Schema
+from lmflow.simulator.database.where import compile_query, show_value
 from lmflow.simulator.failures import ApiFailure
-from lmflow.simulator.schema import Field, Schema
-from lmflow.simulator.where import compile_query, show_value
 
 RECORD = {"name_label": "x", "count": 3, "flag": True, "tags": ["a", "b c"], "other_config": {"k": "it's"}, "none": []}
 FIELDS = [Field(name, "", "", "", db_name={"name_label": "name__label"}.get(name, name)) for name in RECORD]

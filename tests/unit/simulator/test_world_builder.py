@@ -4,17 +4,17 @@ from typing import Any
 
 import pytest
 
-from lmflow.simulator import world
 from lmflow.simulator.clock import Clock
+from lmflow.simulator.database.schema import Schema
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.database.values import DateTime
+from lmflow.simulator.hosts.xenops import Xenops
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool
-from lmflow.simulator.schema import Schema
-from lmflow.simulator.store import Store
-from lmflow.simulator.values import DateTime
-from lmflow.simulator.world_builder import WorldBuilder
-from lmflow.simulator.world_rules import find_problems
-from lmflow.simulator.world_vm_defaults import device_name
-from lmflow.simulator.xenops import Xenops
+from lmflow.simulator.worlds import world
+from lmflow.simulator.worlds.world_builder import WorldBuilder
+from lmflow.simulator.worlds.world_rules import find_problems
+from lmflow.simulator.worlds.world_vm_defaults import device_name
 from tests.support.moves import NULL, world_with
 
 MIB = 1024**2

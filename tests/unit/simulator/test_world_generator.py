@@ -4,10 +4,10 @@ from collections import Counter
 
 import pytest
 
-from lmflow.simulator import world
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool
-from lmflow.simulator.world_generator import make_big_world, parse_size
+from lmflow.simulator.worlds import world
+from lmflow.simulator.worlds.world_generator import make_big_world, parse_size
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from lmflow.simulator.clock import Clock
-from lmflow.simulator.schema import Schema
-from lmflow.simulator.store import Store
-from lmflow.simulator.world_builder import WorldBuilder
+from lmflow.simulator.database.schema import Schema
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.worlds.world_builder import WorldBuilder
 from tests.support.moves import NULL
 from tests.support.recorded import trace
 from tests.support.recorded.lab import make_early_lab, read_record

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from lmflow.simulator import pooldb, world
 from lmflow.simulator.clock import Clock
-from lmflow.simulator.schema import Schema
-from lmflow.simulator.store import Store
-from lmflow.simulator.world_builder import WorldBuilder
-from lmflow.simulator.world_generator import make_big_world
-from lmflow.simulator.world_rules import find_problems
-from lmflow.simulator.world_rules_values import DANGLING, NEEDED
+from lmflow.simulator.database.schema import Schema
+from lmflow.simulator.database.store import Store
+from lmflow.simulator.worlds import pooldb, world
+from lmflow.simulator.worlds.world_builder import WorldBuilder
+from lmflow.simulator.worlds.world_generator import make_big_world
+from lmflow.simulator.worlds.world_rules import find_problems
+from lmflow.simulator.worlds.world_rules_values import DANGLING, NEEDED
 from tests.support.moves import NULL, world_with
 from tests.support.real_databases import DATABASES
 

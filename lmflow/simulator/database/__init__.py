@@ -1,0 +1,1 @@
+"""Objects of the data model: schema, store, accessors, queries, types."""

@@ -1,0 +1,1 @@
+"""What XAPI allows and refuses, and the allowed_operations that follow."""
