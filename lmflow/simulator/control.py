@@ -78,6 +78,7 @@ def _host_of(pool: Controlled, body: dict[str, Any]) -> str:
 
 
 def _post_faults(pool: Controlled, body: dict[str, Any]) -> Any:
+    """Let a fault befall the n-th delivery of a call: ``{"call", "kind", "nth", "seconds", "host", "progress"}``."""
     _check_keys(body, _FAULT_KEYS)
     nth, seconds = int(body.get("nth", 1)), float(body.get("seconds", 0.0))
     progress, host = float(body.get("progress", 0.0)), _host_of(pool, body)
@@ -85,30 +86,36 @@ def _post_faults(pool: Controlled, body: dict[str, Any]) -> Any:
 
 
 def _get_faults(pool: Controlled, _body: dict[str, Any]) -> Any:
+    """List the faults that wait."""
     return [fault.to_json() for fault in pool.faults.faults()]
 
 
 def _delete_faults(pool: Controlled, _body: dict[str, Any]) -> Any:
+    """Drop the faults that wait, and let go what is held."""
     count = len(pool.faults.faults())
     pool.faults.clear()
     return {"dropped": count}
 
 
 def _post_hold(pool: Controlled, body: dict[str, Any]) -> Any:
+    """Stop the n-th delivery of a call: ``{"call", "point": "request_read|reply_written", "nth", "host"}``."""
     _check_keys(body, _HOLD_KEYS)
     host = _host_of(pool, body)
     return pool.faults.hold(body["call"], body["point"], int(body.get("nth", 1)), host=host).to_json()
 
 
 def _get_hold(pool: Controlled, _body: dict[str, Any]) -> Any:
+    """List the points where calls are, or will be, held."""
     return [hold.to_json() for hold in pool.faults.holds()]
 
 
 def _post_release(pool: Controlled, _body: dict[str, Any]) -> Any:
+    """Let every call go on that is held."""
     return {"released": pool.faults.release()}
 
 
 def _post_dump(pool: Controlled, body: dict[str, Any]) -> Any:
+    """Give all that is persistent, or write it to ``{"file"}``."""
     state = pool.dump()
     if "file" in body:
         Path(body["file"]).write_text(json.dumps(state), "utf-8")
@@ -117,11 +124,13 @@ def _post_dump(pool: Controlled, body: dict[str, Any]) -> Any:
 
 
 def _post_load(pool: Controlled, body: dict[str, Any]) -> Any:
+    """Replace all that is persistent by a dump: the body itself, or ``{"file"}``."""
     pool.load(json.loads(Path(body["file"]).read_text("utf-8")) if "file" in body else body)
     return {}
 
 
 def _post_stop(pool: Controlled, _body: dict[str, Any]) -> Any:
+    """End the pool."""
     pool.stopped.set()
     return {}
 
