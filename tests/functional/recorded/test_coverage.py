@@ -2,11 +2,12 @@
 
 import pytest
 
-from tests.support.recorded import coverage, trace
+from tests.support.recorded import coverage, masks, trace
 from tests.support.recorded.coverage import ELSEWHERE
 
 WHOLE = ("05", "06", "07", "10", "17")
 MOST = 0.98
+MASKED = ("03_records", "07_tasks", "09_events", "21_witness_fence_header")
 ALLOWED = ("console", "import", "export", "WLB", "GPU", "PCI", "clustering", "updates", "cross-pool")
 
 
@@ -36,3 +37,10 @@ def test_of_all_else_nearly_everything_is_played() -> None:
     count = sum(len(trace.load(name)) for name in coverage.find_topics())
     others = [why for left in _left_out().values() for why in left.values() if not any(a in why for a in ALLOWED)]
     assert len(others) <= (1 - MOST) * count, others
+
+
+def test_each_mask_covers_something() -> None:
+    topics = coverage.find_topics()
+    for name in MASKED:
+        topics[name].play(is_other=False)
+    assert not [mask for mask in masks.MASKS if mask not in masks.USED]

@@ -60,11 +60,16 @@ MASKS: tuple[Mask, ...] = (
 """The whole table; the documentation prints it."""
 
 
+USED: set[Mask] = set()
+"""What has covered a difference in this process."""
+
+
 def left_over(item: Item, differences: list[Difference]) -> list[Difference]:
     """Give the differences that no mask covers."""
-    return [d for d in differences if not any(mask.covers(item, d) for mask in MASKS)]
+    return [difference for difference in differences if not _is_masked(item, difference)]
 
 
-def is_a_pattern_used(mask: Mask, seen: list[tuple[Item, Difference]]) -> bool:
-    """Tell whether a mask covers anything at all; one that does not is to go."""
-    return any(mask.covers(item, difference) for item, difference in seen)
+def _is_masked(item: Item, difference: Difference) -> bool:
+    covering = {mask for mask in MASKS if mask.covers(item, difference)}
+    USED.update(covering)
+    return bool(covering)
