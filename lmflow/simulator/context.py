@@ -22,6 +22,8 @@ class Context:
     task: TaskHandle | None = None
     dummy_task: str = ""
     """What stands for the task of an Async call that has no record."""
+    parent: Context | None = None
+    """The call on whose behalf the coordinator made this one."""
 
     @property
     def store(self) -> Store:
@@ -34,5 +36,7 @@ class Context:
         return self.pool.clock
 
     def took_effect(self) -> None:
-        """Write into the audit log that the call has begun to change the pool."""
+        """Write into the audit log that the call has begun to change the pool, and so has what called it."""
         self.entry.effect = True
+        if self.parent is not None:
+            self.parent.took_effect()

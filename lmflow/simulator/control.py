@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import socketserver
 import sys
 import threading
@@ -13,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol
 
-from lmflow.simulator.audit import Audit
+from lmflow.simulator.audit import PASSWORD, Audit, hide_references
 from lmflow.simulator.database.store import Store
 from lmflow.simulator.faults import Faults
 from lmflow.simulator.registry import ROUTES
@@ -55,7 +57,10 @@ def _get_state(pool: Controlled, _body: dict[str, Any]) -> Any:
     view: dict[str, Any] = pool.store.view()
     if "session" in view:
         view["session"] = {record["uuid"]: record for record in view["session"].values()}
-    return {**view, "real": pool.real_domains()}
+    for record in view.get("secret", {}).values():
+        record["value"] = PASSWORD
+    # The result of Async.host.migrate_receive, for one, has a reference in it.
+    return {**hide_references(view, pool.sessions.was_issued), "real": pool.real_domains()}
 
 
 def _get_secrets(pool: Controlled, _body: dict[str, Any]) -> Any:
@@ -151,6 +156,28 @@ OWN_ROUTES: dict[tuple[str, str], Callable[[Any, dict[str, Any]], Any]] = {
 }
 
 
+_LENGTH = re.compile(r"\A[0-9]{1,9}\Z")
+
+
+def _refuse_number(text: str) -> float:
+    raise ValueError(f"{text} is no number here")
+
+
+def _read_float(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_number(text)
+
+
+def _read_body(raw: bytes) -> dict[str, Any]:
+    """Read the JSON object that a request brings; ValueError for anything else, NaN and infinities included."""
+    if not raw.strip():
+        return {}
+    body = json.loads(raw, parse_constant=_refuse_number, parse_float=_read_float)
+    if not isinstance(body, dict):
+        raise ValueError(f"the body is an object, not a {type(body).__name__}")
+    return body
+
+
 class _Handler(BaseHTTPRequestHandler):
     """One request of the control channel."""
 
@@ -173,7 +200,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay silent."""
 
     def _answer(self, method: str) -> None:
-        raw = self.rfile.read(int(self.headers.get("content-length") or 0))
+        length = self.headers.get("content-length") or "0"
+        if not _LENGTH.match(length):
+            self.close_connection = True
+            self._reply(400, {"error": f"content-length is a number, not {length!r}"})
+            return
+        raw = self.rfile.read(int(length))
         route = OWN_ROUTES.get((method, self.path)) or ROUTES.get((method, self.path))
         if route is None:
             self._reply(404, {"error": f"no {method} {self.path}"})
@@ -183,8 +215,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _run(self, route: Callable[[Any, dict[str, Any]], Any], raw: bytes) -> None:
         try:
-            self._reply(200, route(self.pool, json.loads(raw) if raw.strip() else {}))
-        except (ValueError, KeyError, TypeError, OSError) as problem:
+            self._reply(200, route(self.pool, _read_body(raw)))
+        except (ValueError, KeyError, TypeError, OSError, OverflowError, RecursionError) as problem:
             self._reply(400, {"error": f"{type(problem).__name__}: {problem}"})
         except Exception as problem:  # noqa: BLE001 - border: a test wants to see what went wrong in the pool
             traceback.print_exc(file=sys.stderr)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lmflow.simulator import execution
 from lmflow.simulator.audit import Entry
 from lmflow.simulator.context import Context
 from lmflow.simulator.database import accessors, availability
 from lmflow.simulator.database.schema import Message
 from lmflow.simulator.database.typecheck import accept
 from lmflow.simulator.database.values import Value
-from lmflow.simulator.failures import ApiFailure, ConnectionDrop, TaskCancelled
+from lmflow.simulator.failures import ApiFailure, TaskCancelled
 from lmflow.simulator.faults import Fault
 from lmflow.simulator.kernel import Kernel
-from lmflow.simulator.registry import OPERATIONS, Operation
+from lmflow.simulator.registry import OPERATIONS
 from lmflow.simulator.tasks import TaskHandle
-from lmflow.simulator.wire.codec import encode_value
 
 _NO_TASK = frozenset({"task", "session", "event"})
 """Classes whose synchronous calls were never seen to leave a task record, though some have an Async form."""
@@ -49,6 +47,11 @@ class Call:
         return self.wire_name.startswith(ASYNC)
 
 
+def _is_change(message: Message) -> bool:
+    operation = OPERATIONS.get(message.wire_name)
+    return operation.effect if operation else accessors.changes(message)
+
+
 class Dispatcher:
     """Answers calls; ApiFailure is the refusal of one."""
 
@@ -68,6 +71,8 @@ class Dispatcher:
             session_ref = args.pop(0)
             self._kernel.sessions.check(call.host_ref, session_ref)
         availability.check_usable(message, is_async=call.is_async)
+        if _is_change(message):
+            self._kernel.sessions.check_may_change(call.host_ref, session_ref, call.name)
         context = Context(self._kernel, call.host_ref, session_ref, call.entry)
         if call.is_async:
             return self._start(call, message, context, args)
@@ -130,20 +135,9 @@ class Dispatcher:
         return context.task.ref
 
     def _run_in_task(self, message: Message, context: Context, args: list[Value]) -> None:
-        """Run an Async call to its end and write that into its record; the border of the thread."""
-        handle = context.task
-        assert handle is not None  # noqa: S101 - only _start makes this thread
-        tasks = self._kernel.tasks
-        try:
-            result = self._run(message, context, args)
-        except TaskCancelled:
-            tasks.finish(handle, "cancelled")
-        except ApiFailure as failure:
-            tasks.finish(handle, "failure", error_info=failure.description)
-        except ConnectionDrop:
-            pass  # the record is lost, and so is whoever would have read it
-        else:
-            tasks.finish(handle, "success", result=encode_value(result))
+        execution.run_in_task(
+            context, lambda: self._perform(message, context, args), changing=_changes_at_its_end(message)
+        )
 
     def _run_with_record(self, call: Call, message: Message, context: Context, args: list[Value]) -> Value:
         context.task = self._create_task(call, context.session_ref)
@@ -155,24 +149,12 @@ class Dispatcher:
             self._kernel.tasks.forget(context.task)
 
     def _run(self, message: Message, context: Context, args: list[Value]) -> Value:
-        """Run a call and settle its column "effect"; an error of the simulator itself is INTERNAL_ERROR."""
-        operation = OPERATIONS.get(message.wire_name)
-        changing = operation.effect and not operation.own_effect if operation else accessors.changes(message)
-        done = False
-        try:
-            result = self._perform(operation, message, context, args)
-            done = True
-        except (ApiFailure, TaskCancelled, ConnectionDrop):
-            raise
-        except Exception as error:
-            traceback.print_exc(file=sys.stderr)
-            raise ApiFailure("INTERNAL_ERROR", f"{type(error).__name__}: {error}") from error
-        finally:
-            if context.entry.effect is None:
-                context.entry.effect = done and changing
-        return result
+        return execution.run(
+            context, lambda: self._perform(message, context, args), changing=_changes_at_its_end(message)
+        )
 
-    def _perform(self, operation: Operation | None, message: Message, context: Context, args: list[Any]) -> Value:
+    def _perform(self, message: Message, context: Context, args: list[Any]) -> Value:
+        operation = OPERATIONS.get(message.wire_name)
         if message.needs_session:
             self._kernel.rbac.check(context.session_ref, message, args)
         if operation is not None:
@@ -180,3 +162,9 @@ class Dispatcher:
         if not accessors.can_answer(message):
             raise availability.make_refusal(message)
         return accessors.answer(self._kernel.store, message, args)
+
+
+def _changes_at_its_end(message: Message) -> bool:
+    """Tell whether a call that comes to its end has changed the pool even if it never said so."""
+    operation = OPERATIONS.get(message.wire_name)
+    return operation.effect and not operation.own_effect if operation else accessors.changes(message)

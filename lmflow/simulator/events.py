@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +20,8 @@ from lmflow.simulator.subscription import Subscription, class_names, read_texts
 BATCH_SECONDS = 0.05
 """XAPI waits that long before it collects, unless only tasks are asked for. Source: xapi_globs.ml."""
 _SHORTEST_WAIT_SECONDS = 0.02
-_TOKEN = re.compile(r"\A(\d+),(\d+)\Z")
+_TOKEN = re.compile(r"\A([0-9]{1,40}),([0-9]{1,40})\Z")
+_LARGEST_NUMBER = 2**63 - 1
 _NOT_IN_DATABASE = frozenset({"message", "role"})
 """Classes that XAPI keeps elsewhere than in its database; their references are not counted."""
 _MESSAGE = "message"
@@ -48,6 +51,8 @@ class Events:
         """Wait (pool seconds; for ever when negative) for changes since the token; SESSION_INVALID when it ends."""
         first, second = self._parse(token)
         wanted = read_texts(self._names, texts)
+        # No time is later than a time that is no number, in OCaml as here: it is over at once.
+        timeout_seconds = 0.0 if math.isnan(timeout_seconds) else timeout_seconds
         real_timeout = self._clock.real(timeout_seconds)
         if timeout_seconds > 0:
             real_timeout = max(real_timeout, min(_SHORTEST_WAIT_SECONDS, timeout_seconds))
@@ -62,7 +67,7 @@ class Events:
                 rest = None if deadline is None else deadline - time.monotonic()
                 if batch.events or (rest is not None and rest <= 0):
                     return self._reply(batch)
-                self._store.changed.wait(rest)
+                self._store.changed.wait(None if rest is None else min(rest, threading.TIMEOUT_MAX))
 
     def _check_session(self, session_ref: str) -> None:
         if not (self._sessions.is_valid(session_ref) or self._sessions.is_local(session_ref)):
@@ -72,9 +77,10 @@ class Events:
         if not token:
             return 0, 0
         found = _TOKEN.match(token)
-        if found is None:
+        numbers = [int(text) for text in found.groups()] if found else []
+        if not numbers or max(numbers) > _LARGEST_NUMBER:
             raise ApiFailure("EVENT_FROM_TOKEN_PARSE_FAILURE", token)
-        return int(found.group(1)), int(found.group(2))
+        return numbers[0], numbers[1]
 
     def _collect(self, wanted: Subscription, first: int, second: int) -> _Batch:
         """Read messages and the database; a change that leaves nothing to tell moves the token all the same."""

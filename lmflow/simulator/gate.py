@@ -62,7 +62,7 @@ def _wait_for_turn(ctx: Context, vm_ref: str, name: str, task: TaskHandle) -> No
         return _may_begin(ctx, turns, vm_ref, name)
 
     with store.changed:
-        store.changed.wait_for(is_over, ctx.clock.real(store.random.uniform(*BACK_OFF_SECONDS)))
+        store.changed.wait_for(is_over, ctx.clock.real(store.chance.uniform(*BACK_OFF_SECONDS)))
     task.raise_if_cancelled()
 
 
@@ -142,16 +142,24 @@ def checked_operation(
 def checked_moment(ctx: Context, vm_ref: str, name: str) -> Iterator[None]:
     """Hold the database for an operation that takes no time, with XAPI's checks and its waiting.
 
-    A call without a task, as many setters are, waits too, but is not shown among the operations.
+    A call without a task, as many setters are, waits too, but is not shown among the operations; it ends with
+    AbandonedError when its coordinator does.
     """
     if ctx.task is not None:
         with checked_operation(ctx, vm_ref, name), writing(ctx):
             yield
         return
-    store = ctx.store
+    store, tasks = ctx.store, ctx.pool.tasks
     with store.changed:
+        losses = tasks.losses
         allowed_vm.check_operation(store, vm_ref, name, allowed_vm.BEFORE_WAITING)
-        store.changed.wait_for(lambda: not _is_busy(ctx, vm_ref), ctx.clock.real(PATIENCE_SECONDS))
+
+        def is_over() -> bool:
+            return tasks.losses != losses or ctx.pool.stopped.is_set() or not _is_busy(ctx, vm_ref)
+
+        store.changed.wait_for(is_over, ctx.clock.real(PATIENCE_SECONDS))
+        if tasks.losses != losses or ctx.pool.stopped.is_set():
+            raise AbandonedError
         allowed_vm.check_operation(store, vm_ref, name)
         yield
 

@@ -19,11 +19,30 @@ PER_USER = 500
 ANONYMOUS = 400
 """How many sessions of root without an originator stay."""
 
+LOCAL_CALLS = frozenset(
+    {
+        "system.listMethods",
+        "session.slave_local_login_with_password",
+        "session.local_logout",
+        "pool.emergency_transition_to_master",
+        "pool.emergency_reset_master",
+        "host.emergency_ha_disable",
+        "host.emergency_disable_tls_verification",
+        "host.emergency_reenable_tls_verification",
+        "host.emergency_reset_server_certificate",
+        "host.emergency_clear_mandatory_guidance",
+        "host.is_in_emergency_mode",
+        "host.local_management_reconfigure",
+        "host.shutdown_agent",
+    }
+)
+"""What a host does by itself, without its coordinator."""
+
 
 class Sessions:
     """Logs in and out, and says whether a session may be used on a host.
 
-    ``issued`` are the references ever given out: what tests look for where no secret may stand.
+    ``issued`` are the references ever given out, those of single hosts too: what may stand nowhere.
     """
 
     def __init__(self, store: Store, clock: Clock, username: str, password: str) -> None:
@@ -33,7 +52,7 @@ class Sessions:
         self._password = password
         self._active: dict[str, float] = {}
         self._local: dict[str, str] = {}
-        self.issued: list[str] = []
+        self.issued: dict[str, None] = {}
         self.users: dict[str, str] = {}
         """Whose passwords are known beside root's: name -> password."""
         self.permissions: dict[str, frozenset[str]] = {}
@@ -80,7 +99,7 @@ class Sessions:
             ref = self._store.create("session", fields)
             if not fields["is_local_superuser"]:
                 self.permissions[ref] = frozenset(fields["rbac_permissions"])
-            self.issued.append(ref)
+            self.issued[ref] = None
             self._active[ref] = self._clock.now()
             return ref
 
@@ -124,7 +143,7 @@ class Sessions:
             made = self._store.create("session", fields)
             if ref in self.permissions:
                 self.permissions[made] = self.permissions[ref]
-            self.issued.append(made)
+            self.issued[made] = None
             self._active[made] = self._clock.now()
             return made
 
@@ -132,8 +151,14 @@ class Sessions:
         """Log in on one host only; such a session may read there."""
         self._check_password(user, password)
         ref = self._store.make_ref()
+        with self._store.lock:
+            self.issued[ref] = None
         self._local[ref] = host_ref
         return ref
+
+    def was_issued(self, ref: str) -> bool:
+        """Tell whether this is, or was, the reference of any session."""
+        return ref in self.issued
 
     def logout(self, ref: str) -> None:
         """End a session, whoever asks; SESSION_INVALID when it is over already. Its work goes on."""
@@ -158,6 +183,11 @@ class Sessions:
         if host_ref != self.coordinator_ref:
             raise ApiFailure("HOST_IS_SLAVE", self.coordinator_address(host_ref))
         self._refresh(ref)
+
+    def check_may_change(self, host_ref: str, ref: str, call: str) -> None:
+        """Refuse a change that the session of a single member asks for: HOST_IS_SLAVE. Chosen; nobody saw it."""
+        if self.is_local(ref) and host_ref != self.coordinator_ref and call not in LOCAL_CALLS:
+            raise ApiFailure("HOST_IS_SLAVE", self.coordinator_address(host_ref))
 
     def is_valid(self, ref: str) -> bool:
         """Tell whether this is a session of the pool (not one of a single host)."""

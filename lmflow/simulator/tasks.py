@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from lmflow.simulator.clock import Clock
 from lmflow.simulator.database.store import Store
 from lmflow.simulator.database.values import EPOCH, NULL
-from lmflow.simulator.failures import ApiFailure, TaskCancelled
+from lmflow.simulator.failures import TaskCancelled
 
 KEPT_SECONDS = 3900.0
 """How long a finished record stays. Source: xapi_globs.ml, completed_task_timeout."""
@@ -98,6 +98,8 @@ class Tasks:
         self._handles: dict[str, TaskHandle] = {}
         self._owners: dict[str, str] = {}
         self._probation: dict[str, float] = {}
+        self.losses = 0
+        """Counts how often every task was lost, for those that wait without one."""
 
     def create(
         self,
@@ -158,10 +160,6 @@ class Tasks:
         }
         return self._store.create("task", fields)
 
-    def find_handle(self, ref: str) -> TaskHandle | None:
-        """Find the handle of a task that still runs."""
-        return self._handles.get(ref)
-
     def finish(self, handle: TaskHandle, status: str, *, result: str = "", error_info: list[str] | None = None) -> None:
         """End a record: success with a result (an XML fragment), failure with its error, or cancelled.
 
@@ -184,13 +182,6 @@ class Tasks:
                     finished=self._clock.stamp(),
                     allowed_operations=[],
                 )
-
-    def fail(self, ref: str, failure: ApiFailure) -> None:
-        """End a running task from outside, as a toolstack does that lost contact; its operation may go on unseen."""
-        handle = self._handles.get(ref)
-        if handle is not None:
-            self.finish(handle, "failure", error_info=failure.description)
-            handle.lost = True
 
     def forget(self, handle: TaskHandle) -> None:
         """Remove the record of a synchronous call that has ended."""
@@ -264,3 +255,5 @@ class Tasks:
             for ref in self._store.refs("task"):
                 self._store.destroy("task", ref)
             self._store.forget_deletions("task")
+            self.losses += 1
+            self._store.changed.notify_all()

@@ -7,6 +7,7 @@ import dataclasses
 import http.client
 import socket
 import threading
+import time
 import xmlrpc.client
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -142,6 +143,14 @@ class WireClient:
             while part := connection.recv(65536):
                 found += part
             return found
+
+
+def wait_until_asked(pool: SimulatedPool, method: str, count: int, seconds: float = 10.0) -> None:
+    """Wait, in real seconds, until a call has been read so often from the start."""
+    limit = time.monotonic() + seconds
+    while sum(entry.method == method for entry in pool.audit.entries()) < count:
+        assert time.monotonic() < limit, f"{method} was not called {count} times"
+        time.sleep(0.002)
 
 
 @contextlib.contextmanager

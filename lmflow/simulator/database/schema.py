@@ -263,10 +263,6 @@ class Schema:
                     return known.messages[wire_name[len(known.name) + 1 :]]
         return None
 
-    def find_class(self, name: str) -> ObjectClass | None:
-        """Find a class by its name in any case."""
-        return next((c for c in self.classes.values() if c.name.lower() == name.lower()), None)
-
     def make_record(self, cls: str) -> dict[str, Value]:
         """Make a record of defaults."""
         return {item.name: copy_value(item.default) for item in self.classes[cls].fields.values()}

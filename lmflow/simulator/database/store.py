@@ -47,6 +47,8 @@ class Store:
         self.changed = threading.Condition(self.lock)
         self.listeners: list[Callable[[str, str, str], None]] = []
         self.random = random.Random(seed)  # noqa: S311 - repeatable on purpose, nothing here is secret
+        # Threads draw delays in any order; the identifiers that are drawn meanwhile stay the same.
+        self.chance = random.Random(f"{seed} chance")  # noqa: S311 - like the other
         self._rows: dict[str, dict[str, _Row]] = {name: {} for name in schema.classes}
         self._by_uuid: dict[tuple[str, str], str] = {}
         self._listed: dict[tuple[str, str, str], dict[str, None]] = {}
@@ -252,6 +254,9 @@ class Store:
                 members[ref] = None
             else:
                 members.pop(ref, None)
+            if not members:
+                # A row for each object that ever was would stay for ever.
+                del self._listed[cls, field, other]
             self._touch(cls, other)
 
     # -- changes since a generation

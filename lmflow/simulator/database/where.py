@@ -17,6 +17,8 @@ from lmflow.simulator.failures import ApiFailure
 Test = Callable[[Mapping[str, Value]], bool]
 Term = Callable[[Mapping[str, Value]], str]
 
+DEPTH_LIMIT = 100
+"""How many parentheses and negations may stand in one another. Ours: whether XAPI has a limit is not known."""
 _TOKEN = re.compile(r'true|false|field|and|or|not|[()=]|"[^"]*"')
 _SPACE = " \t\n"
 _END = ""
@@ -49,6 +51,7 @@ class _Parser:
         self._fields = fields
         self._rest = self._read()
         self._ahead: str | None = None
+        self._depth = 0
 
     def _read(self) -> Iterator[str]:
         position = 0
@@ -84,10 +87,14 @@ class _Parser:
         return test
 
     def _expression(self) -> Test:
-        test = self._operand()
+        self._depth += 1
+        if self._depth > DEPTH_LIMIT:
+            raise self._error()
+        first, rest = self._operand(), list[tuple[str, Test]]()
         while self._peek() in {"and", "or"}:
-            test = _join(self._next(), test, self._operand())
-        return test
+            rest.append((self._next(), self._operand()))
+        self._depth -= 1
+        return _join(first, rest) if rest else first
 
     def _operand(self) -> Test:
         word = self._peek()
@@ -95,9 +102,7 @@ class _Parser:
             self._next()
             return lambda _record: word == "true"
         if word == "not":
-            self._next()
-            inner = self._expression()
-            return lambda record: not inner(record)
+            return self._negation()
         if word == "(":
             self._next()
             inner = self._expression()
@@ -107,6 +112,14 @@ class _Parser:
         self._next("=")
         right = self._term()
         return lambda record: left(record) == right(record)
+
+    def _negation(self) -> Test:
+        is_negated = False
+        while self._peek() == "not":
+            self._next()
+            is_negated = not is_negated
+        inner = self._expression()
+        return lambda record: inner(record) is not is_negated
 
     def _term(self) -> Term:
         word = self._next()
@@ -128,10 +141,17 @@ class _Parser:
         return word[1:-1]
 
 
-def _join(word: str, left: Test, right: Test) -> Test:
-    if word == "and":
-        return lambda record: left(record) and right(record)
-    return lambda record: left(record) or right(record)
+def _join(first: Test, rest: list[tuple[str, Test]]) -> Test:
+    """Join tests from the left; none is asked whose answer no longer matters."""
+
+    def test(record: Mapping[str, Value]) -> bool:
+        found = first(record)
+        for word, other in rest:
+            if found is (word == "and"):
+                found = other(record)
+        return found
+
+    return test
 
 
 def compile_query(text: str, fields: Iterable[Field]) -> Test:

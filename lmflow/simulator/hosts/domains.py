@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from lmflow.simulator import gate
 from lmflow.simulator.context import Context
 from lmflow.simulator.database.values import NULL
@@ -9,6 +12,8 @@ from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.hosts import forwarding, resync
 from lmflow.simulator.hosts.toolstack import Toolstack
 from lmflow.simulator.hosts.xenops import Domain, Xenops
+
+_LOOK_SECONDS = 0.25
 
 
 def reach_domain(ctx: Context, vm_ref: str) -> tuple[str, Domain]:
@@ -28,6 +33,43 @@ def reach_domain(ctx: Context, vm_ref: str) -> tuple[str, Domain]:
             with gate.writing(ctx):
                 resync.force_halted(ctx.store, vm_ref)
     raise ApiFailure("INTERNAL_ERROR", f"Object with type VM and id {vm_uuid}/config does not exist in xenopsd")
+
+
+@contextmanager
+def in_turn(ctx: Context, vm_ref: str) -> Iterator[None]:
+    """Touch a VM's domain alone: behind a copy that nobody follows any more, as xenopsd's queue of the VM makes it.
+
+    TaskCancelled, AbandonedError while it waits. The database must not be held.
+    """
+    queue = ctx.pool.part(Xenops).queue_of(str(ctx.store.value("VM", vm_ref, "uuid")))
+    while not queue.acquire(timeout=max(0.001, ctx.clock.real(_LOOK_SECONDS))):
+        gate.check_not_abandoned(ctx)
+        gate.task_of(ctx).raise_if_cancelled()
+    try:
+        yield
+    finally:
+        queue.release()
+
+
+@contextmanager
+def held_domain(ctx: Context, vm_ref: str) -> Iterator[tuple[str, Domain]]:
+    """Give the host and the domain of ``reach_domain``, which nobody else touches in the block."""
+    reach_domain(ctx, vm_ref)
+    with in_turn(ctx, vm_ref):
+        yield reach_domain(ctx, vm_ref)
+
+
+def let_build(ctx: Context, host_ref: str, seconds: float) -> None:
+    """Let a host build a domain for so many pool seconds.
+
+    CANNOT_CONTACT_HOST, once it is given up or back, when it lost its power meanwhile.
+    """
+    host = ctx.pool.part(Toolstack).on(host_ref)
+    before = host.power_losses
+    gate.pause(ctx, seconds)
+    if host.power_losses != before:
+        forwarding.wait_while_dark(ctx, host_ref)
+        raise ApiFailure("CANNOT_CONTACT_HOST", host_ref)
 
 
 def refuse_second(ctx: Context, vm_ref: str, host_ref: str) -> None:

@@ -8,7 +8,6 @@ the restart logic; how long a host takes to boot is assumed.
 from __future__ import annotations
 
 from lmflow.simulator.hosts.toolstack import Toolstack
-from lmflow.simulator.hosts.xenops import Xenops
 from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.registry import part
 
@@ -25,10 +24,7 @@ class Power:
     def cut(self, host_ref: str) -> None:
         """Take a host's power; nothing happens to one that has none."""
         toolstack = self._pool.part(Toolstack)
-        if not toolstack.on(host_ref).is_powered:
-            return
-        with self._pool.store.lock:
-            self._pool.part(Xenops).lose(host_ref)
+        if toolstack.on(host_ref).is_powered:
             toolstack.lose_power(host_ref)
 
     def restore(self, host_ref: str) -> None:

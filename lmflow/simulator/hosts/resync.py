@@ -15,6 +15,7 @@ from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.rules import allowed, allowed_storage
 
 _CLASSES_WITH_OPERATIONS = ("host", "SR", "VDI", "VBD", "VIF", "pool")
+_NO_LOCAL_STORAGE = "no_local_storage"
 
 
 def run(pool: Kernel, xenops: Xenops, host_ref: str) -> None:
@@ -99,14 +100,49 @@ def set_attached(store: Store, vm_ref: str, *, attached: bool) -> None:
 
 
 def forget_operations(pool: Kernel) -> None:
-    """Empty what lives in the coordinator's memory: all current operations, reservations, and the metrics' ``hvm``."""
+    """Empty what lives in the coordinator's memory: all current operations, reservations, and parts of the metrics.
+
+    The metrics that a VBD or VIF names were never objects; a restart finds that out. What its control domains allow
+    is computed now, too.
+    """
     store = pool.store
     with store.lock:
         for vm_ref in store.refs("VM"):
-            _write_metrics(store, vm_ref, hvm=False)
+            if store.value("VM", vm_ref, "is_control_domain"):
+                allowed.update_vm(store, vm_ref)
+            else:
+                _write_metrics(store, vm_ref, hvm=False, VCPUs_utilisation={})
             busy = store.value("VM", vm_ref, "current_operations")
             if busy or store.value("VM", vm_ref, "scheduled_to_be_resident_on") != NULL:
                 allowed.update_vm(store, vm_ref, current_operations={}, scheduled_to_be_resident_on=NULL)
         for cls in _CLASSES_WITH_OPERATIONS:
             for ref in store.refs(cls):
                 store.update(cls, ref, current_operations={})
+        for cls in ("VBD", "VIF"):
+            for ref in store.refs(cls):
+                if not store.exists(f"{cls}_metrics", store.value(cls, ref, "metrics")):
+                    store.update(cls, ref, metrics=NULL)
+
+
+def describe_host(pool: Kernel, host_ref: str) -> None:
+    """Write what a host finds out about itself when its toolstack starts: its processors, as new objects, and storage.
+
+    ``no_local_storage`` in other_config says that it has no SR of its own; with one the key goes. Source:
+    dbsync_slave.ml, and the restarts of a real pool.
+    """
+    store = pool.store
+    with store.lock:
+        for cpu_ref in store.value("host", host_ref, "host_CPUs"):
+            fields = {name: value for name, value in store.record("host_cpu", cpu_ref).items() if name != "uuid"}
+            store.destroy("host_cpu", cpu_ref)
+            store.create("host_cpu", fields)
+        config = store.value("host", host_ref, "other_config")
+        config.pop(_NO_LOCAL_STORAGE, None)
+        if not _has_local_storage(store, host_ref):
+            config[_NO_LOCAL_STORAGE] = "true"
+        store.update("host", host_ref, other_config=config)
+
+
+def _has_local_storage(store: Store, host_ref: str) -> bool:
+    srs = [store.value("PBD", ref, "SR") for ref in store.find("PBD", host=host_ref, currently_attached=True)]
+    return any(store.value("SR", ref, "content_type") != "iso" and not store.value("SR", ref, "shared") for ref in srs)

@@ -17,27 +17,13 @@ from lmflow.simulator.hosts.heartbeats import Heartbeats
 from lmflow.simulator.hosts.toolstack import DOWN, EMERGENCY, Toolstack
 from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.registry import part
+from lmflow.simulator.sessions import LOCAL_CALLS
 
 HA_SECONDS = 60.0
 """How long a coordinator is silent before high availability elects another. Assumed."""
 FUSE_SECONDS = 10.0
 """Between the answer to a call that changes a host's role and the restart that it takes. Source: constants.ml."""
-EMERGENCY_CALLS = frozenset(
-    {
-        "system.listMethods",
-        "session.slave_local_login_with_password",
-        "session.local_logout",
-        "pool.emergency_transition_to_master",
-        "pool.emergency_reset_master",
-        "host.emergency_ha_disable",
-        "host.emergency_disable_tls_verification",
-        "host.emergency_reenable_tls_verification",
-        "host.emergency_reset_server_certificate",
-        "host.emergency_clear_mandatory_guidance",
-        "host.local_management_reconfigure",
-        "host.shutdown_agent",
-    }
-)
+EMERGENCY_CALLS = LOCAL_CALLS
 """What a host in emergency mode still answers."""
 EMERGENCIES = frozenset(
     {"HOST_STILL_BOOTING", "HOST_MASTER_CANNOT_TALK_BACK", "HOST_HAS_NO_MANAGEMENT_IP", "HOST_UNKNOWN_TO_MASTER"}
@@ -65,8 +51,12 @@ class Roles:
 
     def admit(self, host_ref: str, call: str) -> None:
         """Refuse what a host in emergency mode does not answer: the reason for its emergency."""
-        if call not in EMERGENCY_CALLS and self._toolstack.on(host_ref).state == EMERGENCY:
+        if call not in EMERGENCY_CALLS and self.is_in_emergency(host_ref):
             raise self._refusal(host_ref)
+
+    def is_in_emergency(self, host_ref: str) -> bool:
+        """Tell whether a host is in emergency mode."""
+        return self._toolstack.on(host_ref).state == EMERGENCY
 
     def _refusal(self, host_ref: str) -> ApiFailure:
         code = self.reasons.get(host_ref, "HOST_STILL_BOOTING")
@@ -117,11 +107,11 @@ class Roles:
         self.take_over(host_ref)
         self.recover()
 
-    def light_fuse(self, host_ref: str, act: Callable[[], object]) -> None:
+    def light_fuse(self, host_ref: str, act: Callable[[], object], seconds: float = FUSE_SECONDS) -> None:
         """Do something to a host's toolstack later, so that the call that asks for it is still answered."""
 
         def burn() -> None:
-            if not self._pool.clock.wait(FUSE_SECONDS, self._pool.stopped) and self._toolstack.is_up(host_ref):
+            if not self._pool.clock.wait(seconds, self._pool.stopped) and self._toolstack.is_up(host_ref):
                 act()
 
         threading.Thread(target=burn, name="fuse", daemon=True).start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ class Toolstack:
         self._pool = pool
         self._hosts: dict[str, HostToolstack] = {}
         self._to_enable: set[str] = set()
+        self._wire = threading.Lock()
+        """Guards whether a host listens, against orders that overtake each other; the innermost lock of all."""
 
     def on(self, host_ref: str) -> HostToolstack:
         """Give the state of a host's toolstack."""
@@ -117,36 +120,46 @@ class Toolstack:
         self._leave(host_ref, how, stay_down=True)
 
     def lose_power(self, host_ref: str) -> None:
-        """Let a host's toolstack end with its host; from now on nothing answers there, not even with a refusal."""
-        self._count_order(host_ref)
-        with self.changed:
-            host = self.on(host_ref)
-            host.is_powered = False
-            host.power_losses += 1
-            host.dark_since = self._pool.clock.now()
-            self._notify()
+        """Let a host end with all that runs there; from now on nothing answers, not even with a refusal.
+
+        The database must not be held: the wire goes first, and may have to wait for somebody who needs it.
+        """
+        with self._wire:
+            self._pool.server.fall_silent(host_ref)
+        with self._pool.store.lock:
+            with self.changed:
+                self._count_order(host_ref)
+                host = self.on(host_ref)
+                host.is_powered = False
+                host.power_losses += 1
+                host.dark_since = self._pool.clock.now()
+                self._notify()
+            self._pool.part(Xenops).lose(host_ref)
         self._go_down(host_ref, "KILL")
-        self._pool.server.fall_silent(host_ref)
+        self._take_down(host_ref)
 
     def boot(self, host_ref: str, seconds: float) -> None:
         """Give a host power; its toolstack starts after so many pool seconds. Returns at once."""
-        generation = self._count_order(host_ref)
-        with self.changed:
-            self.on(host_ref).is_powered = True
-            self._notify()
-        self._pool.server.take_down(host_ref)
+        with self._pool.store.lock:
+            with self.changed:
+                generation = self._count_order(host_ref)
+                self.on(host_ref).is_powered = True
+                self._notify()
+            self._pool.part(Xenops).give_power(host_ref)
+        self._take_down(host_ref)
         self._start_cycle(host_ref, "KILL", generation, down_seconds=seconds)
 
     def _leave(self, host_ref: str, how: str, *, stay_down: bool) -> None:
         if how not in COORDINATOR_DOWN:
             raise ValueError(f"a toolstack ends by KILL or TERM, not {how!r}")
-        if not self.on(host_ref).is_powered:
-            raise ValueError("a host without power has no toolstack")
-        generation = self._count_order(host_ref)
+        with self.changed:
+            if not self.on(host_ref).is_powered:
+                raise ValueError("a host without power has no toolstack")
+            generation = self._count_order(host_ref)
         # A killed process is gone when the call returns; what follows takes its time. A member that is asked to
         # end was seen to close its doors at once as well.
         if how == "TERM" and self.is_coordinator(host_ref) and self.is_up(host_ref):
-            self._enter(host_ref, LEAVING)
+            self._enter(host_ref, LEAVING, generation)
         else:
             self._go_down(host_ref, how)
         self._start_cycle(host_ref, how, generation, stay_down=stay_down)
@@ -162,8 +175,8 @@ class Toolstack:
     ) -> None:
         def run() -> None:
             if self.on(host_ref).state == LEAVING:
-                grace = self._pool.store.random.uniform(*GRACE_AFTER_TERM)
-                if not self._step(host_ref, grace, generation, lambda: self._go_down(host_ref, how)):
+                grace = self._pool.store.chance.uniform(*GRACE_AFTER_TERM)
+                if not self._step(host_ref, grace, generation, lambda: self._go_down(host_ref, how, generation)):
                     return
             coordinates = self.is_coordinator(host_ref)
             usual = COORDINATOR_DOWN[how] if coordinates else MEMBER_DOWN
@@ -178,24 +191,40 @@ class Toolstack:
         name = f"toolstack-{host_ref[-6:]}-{generation}"
         threading.Thread(target=run, name=name, daemon=True).start()
 
-    def _enter(self, host_ref: str, state: str) -> None:
+    def _enter(self, host_ref: str, state: str, generation: int | None = None) -> bool:
+        """Change a host's state; False when a newer order than this generation's has come, or it is down already."""
         with self.changed:
             host = self.on(host_ref)
+            if generation not in {None, host.generation} or host.state == state == DOWN:
+                return False
             host.state = state
             if state == DOWN:
                 host.deaths += 1
                 host.down_since = self._pool.clock.now()
             self._notify()
+            return True
 
-    def _go_down(self, host_ref: str, how: str) -> None:
-        if not self.is_up(host_ref):
+    def _bring_up(self, host_ref: str, generation: int) -> bool:
+        """Let a host listen, unless a newer order than this generation's has come."""
+        with self._wire:
+            if self.on(host_ref).generation != generation:
+                return False
+            self._pool.server.bring_up(host_ref)
+            return True
+
+    def _take_down(self, host_ref: str) -> None:
+        """Let a host refuse connections; one without power does not even refuse."""
+        with self._wire:
+            if self.on(host_ref).is_powered:
+                self._pool.server.take_down(host_ref)
+            else:
+                self._pool.server.fall_silent(host_ref)
+
+    def _go_down(self, host_ref: str, how: str, generation: int | None = None) -> None:
+        if not self._enter(host_ref, DOWN, generation):
             return
-        self._enter(host_ref, DOWN)
         # The wire goes first: nobody may be told that a session or a task is gone by the one who goes with it.
-        if self.on(host_ref).is_powered:
-            self._pool.server.take_down(host_ref)
-        else:
-            self._pool.server.fall_silent(host_ref)
+        self._take_down(host_ref)
         self._pool.sessions.lose_local(host_ref)
         if self.is_coordinator(host_ref):
             self.lose_memory(may_flush=how == "TERM")
@@ -228,12 +257,14 @@ class Toolstack:
 
     def _start_coordinator(self, host_ref: str, how: str, generation: int) -> None:
         with self._pool.store.lock:
-            self._enter(host_ref, STARTING)
+            if not self._enter(host_ref, STARTING, generation):
+                return
             resync.forget_operations(self._pool)
             for ref in self._pool.store.refs("host"):
                 self._disable(ref)
             self._write_start_time(host_ref)
-        self._pool.server.bring_up(host_ref)
+        if not self._bring_up(host_ref, generation):
+            return
         if not self._sleep(host_ref, COORDINATOR_STARTING[how], generation):
             return
         for ref in self._pool.store.refs("host"):
@@ -241,20 +272,20 @@ class Toolstack:
                 self._enable(ref)
                 resync.tell_metrics(self._pool, self._pool.part(Xenops), ref)
         if self._sleep(host_ref, RESYNC_AFTER_ENABLED, generation):
-            self._finish(host_ref)
+            self._finish(host_ref, generation)
 
     def _start_member(self, host_ref: str, generation: int) -> None:
         to_disabled, to_start_time, to_enabled = MEMBER_STARTING
         if not self._wait_for_contact(host_ref, generation):
             return
-        self._enter(host_ref, STARTING)
-        self._pool.server.bring_up(host_ref)
+        if not self._enter(host_ref, STARTING, generation) or not self._bring_up(host_ref, generation):
+            return
         if not self._step(host_ref, to_disabled, generation, lambda: self._disable(host_ref)):
             return
         if not self._step(host_ref, to_start_time, generation, lambda: self._write_start_time(host_ref)):
             return
         if self._sleep(host_ref, to_enabled, generation):
-            self._finish(host_ref)
+            self._finish(host_ref, generation)
 
     def has_contact(self, host_ref: str) -> bool:
         """Tell whether a member that starts finds the coordinator that it follows."""
@@ -263,9 +294,10 @@ class Toolstack:
 
     def _wait_for_contact(self, host_ref: str, generation: int) -> bool:
         """Wait, in emergency mode, for the coordinator; False when another order came meanwhile."""
-        if not self.has_contact(host_ref):
-            self._enter(host_ref, EMERGENCY)
-            self._pool.server.bring_up(host_ref)
+        if not self.has_contact(host_ref) and not (
+            self._enter(host_ref, EMERGENCY, generation) and self._bring_up(host_ref, generation)
+        ):
+            return False
         while not self.has_contact(host_ref):
             if not self._sleep(host_ref, CONTACT_SECONDS, generation):
                 return False
@@ -284,15 +316,20 @@ class Toolstack:
                 self._to_enable.discard(host_ref)
                 allowed_host.update_host(self._pool.store, host_ref, enabled=True)
 
-    def _finish(self, host_ref: str) -> None:
+    def _finish(self, host_ref: str, generation: int) -> None:
         with self._pool.store.lock:
+            if self.on(host_ref).generation != generation:
+                return
             self._enable(host_ref)
             resync.run(self._pool, self._pool.part(Xenops), host_ref)
-            self._enter(host_ref, READY)
+            self._enter(host_ref, READY, generation)
 
     def _write_start_time(self, host_ref: str) -> None:
+        resync.describe_host(self._pool, host_ref)
         config = self._pool.store.value("host", host_ref, "other_config")
-        before = float(config.get("agent_start_time", "0").rstrip(".") or 0)
+        # Anybody may write anything there.
+        known = re.fullmatch(r"([0-9]{1,10})\.?", config.get("agent_start_time", ""))
+        before = int(known.group(1)) if known else 0
         # The real value has whole seconds; a scaled clock may restart a toolstack twice within one.
         config["agent_start_time"] = f"{int(max(self._pool.clock.now(), before + 1))}."
         self._pool.store.update("host", host_ref, other_config=config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ _ACTIONS = {
     "rename_restart": ["Start"],
 }
 _DRIVER_PARTS = {"MajorVersion": "major", "MinorVersion": "minor", "MicroVersion": "micro", "BuildVersion": "build"}
+_INTEGER = re.compile(r"\A-?[0-9]{1,18}\Z")
 Record = Mapping[str, Any]
 
 
@@ -24,10 +26,24 @@ def _action(vm: Record, name: str, default: str) -> list[str]:
     return list(_ACTIONS.get(vm.get(name, default), _ACTIONS[default]))
 
 
+def _read_int(values: Record, name: str, default: int) -> int:
+    """Read a number that somebody wrote as text; what is no number of OCaml's is as if it were not there."""
+    text = str(values.get(name, ""))
+    return int(text) if _INTEGER.match(text) else default
+
+
+def _read_masks(text: str) -> list[list[int]]:
+    """Read the CPUs of each virtual one; no CPU is chosen when any of it cannot be read."""
+    masks = [mask.split(",") for mask in text.split(";") if mask]
+    if all(_INTEGER.match(cpu) for mask in masks for cpu in mask):
+        return [[int(cpu) for cpu in mask] for mask in masks]
+    return []
+
+
 def _scheduler(vm: Record) -> dict[str, Any]:
     wanted = vm.get("VCPUs_params", {})
-    masks = [[int(cpu) for cpu in mask.split(",")] for mask in wanted.get("mask", "").split(";") if mask]
-    return {"affinity": masks, "priority": [int(wanted.get("weight", 256)), int(wanted.get("cap", 0))]}
+    priority = [_read_int(wanted, "weight", 256), _read_int(wanted, "cap", 0)]
+    return {"affinity": _read_masks(wanted.get("mask", "")), "priority": priority}
 
 
 def _builder(vm: Record) -> list[Any]:
@@ -42,7 +58,7 @@ def _builder(vm: Record) -> list[Any]:
         "serial": "pty",
         "acpi": platform.get("acpi", "1") not in {"0", "false"},
         "video": "Standard_VGA" if platform.get("vga") == "std" else "Cirrus",
-        "video_mib": int(platform.get("videoram", 4)),
+        "video_mib": _read_int(platform, "videoram", 4),
         "timeoffset": platform.get("timeoffset", "0"),
         "shadow_multiplier": float(vm.get("HVM_shadow_multiplier", 1.0)),
         "hap": True,

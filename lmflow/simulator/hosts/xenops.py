@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.registry import part
 
@@ -52,6 +53,7 @@ class HostXenops:
     tasks: list[XenopsTask] = field(default_factory=list)
     next_domid: int = 1
     next_task_id: int = 1
+    is_powered: bool = True
     workers: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(WORKERS_PER_HOST))
 
 
@@ -74,8 +76,15 @@ class Xenops:
         with self.lock:
             return self._hosts.setdefault(host_ref, HostXenops())
 
+    def on_stop(self) -> None:
+        """Let go of what stands still."""
+        self.released.set()
+
     def queue_of(self, vm_uuid: str) -> threading.Lock:
-        """Give the lock that lets one operation at a time touch a VM."""
+        """Give the lock that lets one operation at a time touch a VM's domain.
+
+        It is held for as long as the operation takes: nobody waits for it who holds the database.
+        """
         with self.lock:
             return self._queues.setdefault(vm_uuid, threading.Lock())
 
@@ -90,9 +99,11 @@ class Xenops:
         return domain if domain is not None and domain.power_state != "Halted" else None
 
     def boot(self, host_ref: str, vm_uuid: str, power_state: str = "Running") -> int:
-        """Make a domain; returns its number on that host."""
+        """Make a domain; returns its number on that host. CANNOT_CONTACT_HOST for a host without power."""
         with self.lock:
             host = self.on(host_ref)
+            if not host.is_powered:
+                raise ApiFailure("CANNOT_CONTACT_HOST", host_ref)
             domid = host.next_domid
             host.next_domid += 1
             host.domains[vm_uuid] = Domain(vm_uuid, domid, power_state, self._pool.clock.now())
@@ -109,11 +120,21 @@ class Xenops:
         """Forget all that ran on a host, and what its xenopsd knew: the host lost its power."""
         with self.lock:
             host = self.on(host_ref)
-            self._hosts[host_ref] = HostXenops(workers=host.workers)
+            self._hosts[host_ref] = HostXenops(workers=host.workers, is_powered=False)
+
+    def give_power(self, host_ref: str) -> None:
+        """Let a host build domains again."""
+        with self.lock:
+            self.on(host_ref).is_powered = True
 
     def move(self, source_ref: str, destination_ref: str, vm_uuid: str, *, keep_record: bool) -> int:
-        """Let a domain end on one host and run on another in one step; returns its new number."""
+        """Let a domain end on one host and run on another in one step; returns its new number.
+
+        CANNOT_CONTACT_HOST for a destination without power; nothing has changed then.
+        """
         with self.lock:
+            if not self.on(destination_ref).is_powered:
+                raise ApiFailure("CANNOT_CONTACT_HOST", destination_ref)
             self.on(destination_ref).temporaries.pop(temporary_uuid(vm_uuid), None)
             self.destroy(source_ref, vm_uuid, keep_record=keep_record)
             return self.boot(destination_ref, vm_uuid)
@@ -178,6 +199,7 @@ class Xenops:
                     tasks=[XenopsTask(**item) for item in host["tasks"]],
                     next_domid=host["next_domid"],
                     next_task_id=host["next_task_id"],
+                    is_powered=self.on(ref).is_powered,
                 )
                 for ref, host in data["hosts"].items()
             }

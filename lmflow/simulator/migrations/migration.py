@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,7 +84,8 @@ def move(ctx: Context, journey: Journey) -> None:
     """Reserve, copy and write down; the VM's operation must have been entered."""
     task = gate.task_of(ctx)
     source_ref = _reserve(ctx, journey)
-    try:
+    with ExitStack() as at_failure:
+        at_failure.callback(_give_back, ctx, journey)
         forwarding.reach(ctx, source_ref)
         task.set_resident_on(source_ref)
         _check_licence(ctx)
@@ -102,11 +104,14 @@ def move(ctx: Context, journey: Journey) -> None:
         transfer.start()
         _follow_to_the_end(ctx, transfer)
         _complete(ctx, journey, transfer)
-    except (ApiFailure, TaskCancelled):
-        with gate.writing(ctx):
-            allowed_host.leave(ctx, journey.destination_ref)
-        gate.pause(ctx, FAILURE_STEP_SECONDS)
-        raise
+        at_failure.pop_all()
+
+
+def _give_back(ctx: Context, journey: Journey) -> None:
+    """Take the reservation off the destination, whatever went wrong; AbandonedError when nobody is left to do so."""
+    with gate.writing(ctx):
+        allowed_host.leave(ctx, journey.destination_ref)
+    gate.pause(ctx, FAILURE_STEP_SECONDS)
 
 
 def _check_licence(ctx: Context) -> None:
@@ -132,9 +137,8 @@ def _follow_to_the_end(ctx: Context, transfer: Transfer) -> None:
     """Show the transfer's progress on the task until it ends; leaves it to itself when a toolstack dies."""
     try:
         _follow(ctx, transfer)
-    except (gate.AbandonedError, ApiFailure):
-        transfer.orphaned = True
-        raise
+    finally:
+        transfer.orphaned = not transfer.done.is_set()
 
 
 def _follow(ctx: Context, transfer: Transfer) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.hosts import power_cut, resync
@@ -24,6 +27,7 @@ TRIES = 3
 CONNECT_SECONDS = 127.0
 """Until a connection to a host without power is given up. Linux's default; assumed."""
 _LOOK_SECONDS = 0.2
+_LOOK_REAL_SECONDS = 0.25
 _CANCEL_SECONDS = 0.25
 _BROKEN_STREAM = ("INTERNAL_ERROR", 'xenopsd internal error: Unix.Unix_error(Unix.EPIPE, "write", "")')
 
@@ -89,13 +93,14 @@ class Transfer:
         self._power_losses: dict[str, int] = {}
         self._interruptions = 0
         self._tasks: list[XenopsTask] = []
+        self._domid = -1
         self._started = 0.0
 
     def start(self) -> None:
         """Begin; it runs in a thread of its own."""
-        for host_ref in (self.source_ref, self.destination_ref):
-            self._deaths[host_ref] = self._toolstack.on(host_ref).deaths
-            self._power_losses[host_ref] = self._toolstack.on(host_ref).power_losses
+        for ref in (self.source_ref, self.destination_ref):
+            host = self._toolstack.on(ref)
+            self._deaths[ref], self._power_losses[ref] = host.deaths, host.power_losses
         threading.Thread(target=self._run, name=f"transfer-{self.vm_uuid[:8]}", daemon=True).start()
 
     def cancel(self) -> None:
@@ -109,21 +114,21 @@ class Transfer:
     # -- the run
 
     def _run(self) -> None:
-        workers = self._xenops.on(self.source_ref).workers
-        queue = self._xenops.queue_of(self.vm_uuid)
-        if not self._acquire(queue):
-            self._conclude("source", cancelled=True)
-            return
         try:
-            if not self._acquire(workers):
-                self._conclude("source", cancelled=True)
-                return
-            try:
-                self._migrate()
-            finally:
-                workers.release()
-        finally:
-            queue.release()
+            self._run_in_turn()
+        except Exception as error:  # noqa: BLE001 - the border of the thread
+            # Who follows the transfer would wait for ever.
+            traceback.print_exc(file=sys.stderr)
+            self._conclude("source", ("INTERNAL_ERROR", f"{type(error).__name__}: {error}"))
+
+    def _run_in_turn(self) -> None:
+        with ExitStack() as held:
+            for lock in (self._xenops.queue_of(self.vm_uuid), self._xenops.on(self.source_ref).workers):
+                if not self._acquire(lock):
+                    self._conclude("source", cancelled=True)
+                    return
+                held.callback(lock.release)
+            self._migrate()
 
     def _acquire(self, lock: threading.Lock | threading.Semaphore) -> bool:
         while not self._stop.is_set() and not self.pool.stopped.is_set():
@@ -140,7 +145,7 @@ class Transfer:
             self._try_until_there()
             self._conclude("destination")
         except _TransferCancelledError:
-            self.pool.clock.wait(_CANCEL_SECONDS)
+            self.pool.clock.wait(_CANCEL_SECONDS, self.pool.stopped)
             self._conclude("source", cancelled=True)
         except _TransferFailedError as failure:
             self._conclude(failure.end, failure.error)
@@ -172,6 +177,7 @@ class Transfer:
         self._copy()
         self._suspend()
         self._arrive()
+        self._notice_lost_peer()
         self._play("finish", FINISH_SECONDS, [(0.2, 2 / 7), (0.4, 4 / 7), (0.7, 6 / 7)])
         self._check_arrival()
 
@@ -198,7 +204,8 @@ class Transfer:
         """
         if not self._lost_power(self.destination_ref):
             return
-        self._xenops.destroy(self.source_ref, self.vm_uuid)
+        if self._is_here():
+            self._xenops.destroy(self.source_ref, self.vm_uuid)
         while self._is_dark(self.destination_ref) and not self.pool.stopped.is_set():
             self.pool.clock.wait(_LOOK_SECONDS)
         raise _TransferFailedError(_BROKEN_STREAM, "nowhere")
@@ -211,6 +218,12 @@ class Transfer:
         if known.power_state == "Halted":
             text = 'xenopsd internal error: Invalid_argument("option is None")'
             raise _TransferFailedError(("INTERNAL_ERROR", text), "nowhere")
+        self._domid = known.domid
+
+    def _is_here(self) -> bool:
+        """Tell whether the source has the very domain that is being moved; the VM may have another one by now."""
+        domain = self._xenops.find_running(self.source_ref, self.vm_uuid)
+        return domain is not None and domain.domid == self._domid
 
     def _take_faults(self) -> None:
         with self._xenops.lock:
@@ -247,10 +260,11 @@ class Transfer:
     def _arrive(self) -> None:
         lost = next((f for f in self._faults if f.phase == "finish" and f.kind == "fail" and f.end == "nowhere"), None)
         with self.pool.store.lock, self._xenops.lock:
-            is_gone = self._xenops.find_running(self.source_ref, self.vm_uuid) is None
-            if is_gone or self._lost_power(self.source_ref):
+            if not self._is_here() or self._lost_power(self.source_ref):
                 text = f"xenopsd internal error: VM.migrate: domain of {self.vm_uuid} ended during the copy"
                 raise _TransferFailedError(("INTERNAL_ERROR", text), "nowhere")
+            if self._lost_power(self.destination_ref):
+                return  # noticed next, without the lock
             # A toolstack that started during the copy has told its xenopsd of the VM again: a record stays.
             keep = self.toolstack_restarted(self.source_ref) and self._toolstack.is_ready(self.source_ref)
             if lost is None and not self._is_unexpected():
@@ -312,17 +326,20 @@ class Transfer:
         self._wait_until(began + seconds)
 
     def _wait_until(self, moment: float) -> None:
-        left = moment - self.pool.clock.now()
-        event = self._stop if self.cancellable else None
-        if left > 0 and self.pool.clock.wait(left, event):
-            raise _TransferCancelledError
-        if self.cancellable and self._stop.is_set():
-            raise _TransferCancelledError
+        """Wait until a pool time; a cancel is heard if it may be, and the end of the pool always."""
+        clock, stopped = self.pool.clock, self.pool.stopped
+        event = self._stop if self.cancellable else stopped
+        while not event.is_set() and not stopped.is_set():
+            left = clock.real(moment - clock.now())
+            if left <= 0:
+                return
+            event.wait(min(left, _LOOK_REAL_SECONDS))
+        raise _TransferCancelledError
 
     def _hold(self) -> None:
         """Stand still until a test lets go; a cancel is heard meanwhile."""
         while not self._xenops.released.wait(0.01):
-            if self.cancellable and self._stop.is_set():
+            if self.pool.stopped.is_set() or (self.cancellable and self._stop.is_set()):
                 raise _TransferCancelledError
 
     def _befall(self, fault: PhaseFault) -> None:
@@ -332,14 +349,14 @@ class Transfer:
         if fault.kind == "interrupt":
             self._interruptions = fault.times - 1
             raise _InterruptedError("End_of_file")
+        host_ref = host_of_role(self.pool, fault.host, self.source_ref, self.destination_ref)
         if fault.kind == "guest":
             self._let_guest_act(fault.how)
-            return
-        if fault.kind == "hold":
+        elif fault.kind == "hold":
             self._hold()
-            return
-        host_ref = host_of_role(self.pool, fault.host, self.source_ref, self.destination_ref)
-        if fault.kind == "restart":
+        elif not self._toolstack.on(host_ref).is_powered:
+            pass  # an earlier fault left nothing there that could end
+        elif fault.kind == "restart":
             self._toolstack.restart(host_ref, fault.how)
         elif fault.kind == "stop":
             self._toolstack.stop(host_ref, fault.how)
@@ -363,9 +380,12 @@ class Transfer:
     def _let_guest_act(self, how: str) -> None:
         """Let the guest reboot, crash or shut down by itself; the source's toolstack writes that down, if it works.
 
-        A crashed guest is started anew, as is the default. A reboot breaks two attempts. Source: xapi_vm_migrate.ml.
+        A crashed guest is started anew, as is the default. A reboot breaks two attempts. A guest that is gone, with
+        its host's power for example, does nothing. Source: xapi_vm_migrate.ml.
         """
         with self.pool.store.lock, self._xenops.lock:
+            if not self._is_here():
+                return
             self._xenops.destroy(self.source_ref, self.vm_uuid)
             if how != "shutdown":
                 self._xenops.boot(self.source_ref, self.vm_uuid)

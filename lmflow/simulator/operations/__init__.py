@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from lmflow.simulator.operations import (
+    appliance,
+    data_sources,
     ha,
     host,
     host_evacuate,
     message,
     migrate_send,
     pbd,
+    pif,
     plain_objects,
     plugin,
     pool_roles,
@@ -18,6 +21,7 @@ from lmflow.simulator.operations import (
     vbd,
     vdi,
     vdi_blocks,
+    vdi_migrate,
     vif,
     vm_blocking,
     vm_copy,
@@ -33,12 +37,15 @@ from lmflow.simulator.operations import (
 )
 
 __all__ = [
+    "appliance",
+    "data_sources",
     "ha",
     "host",
     "host_evacuate",
     "message",
     "migrate_send",
     "pbd",
+    "pif",
     "plain_objects",
     "plugin",
     "pool_roles",
@@ -48,6 +55,7 @@ __all__ = [
     "vbd",
     "vdi",
     "vdi_blocks",
+    "vdi_migrate",
     "vif",
     "vm_blocking",
     "vm_copy",

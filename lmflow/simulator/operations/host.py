@@ -12,9 +12,6 @@ from lmflow.simulator.hosts.toolstack import Toolstack
 from lmflow.simulator.registry import operation
 from lmflow.simulator.rules import evacuation, failover, memory
 
-DOWN_SECONDS = 30.0
-"""How long a host takes to end before it has no power, or boots anew. Assumed."""
-
 
 def need_host(ctx: Context, host_ref: str) -> None:
     """Refuse a reference that names no host: HANDLE_INVALID."""
@@ -69,13 +66,6 @@ def get_server_localtime(ctx: Context, host_ref: str) -> DateTime:
     if not ctx.store.exists("host", host_ref):
         raise ApiFailure("HOST_OFFLINE", host_ref)
     return DateTime(ctx.clock.stamp().removesuffix("Z"))
-
-
-@operation("host.get_data_sources")
-def get_data_sources(ctx: Context, host_ref: str) -> list[str]:
-    """List what is measured on a host: nothing is."""
-    need_host(ctx, host_ref)
-    return []
 
 
 @operation("host.retrieve_wlb_evacuate_recommendations")

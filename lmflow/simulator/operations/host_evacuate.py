@@ -44,12 +44,13 @@ def assert_can_evacuate(ctx: Context, host_ref: str) -> str:
     return ""
 
 
-@operation("host.evacuate", effect=True)
+@operation("host.evacuate", effect=True, own_effect=True)
 def evacuate(ctx: Context, host_ref: str, network_ref: str, batch_size: int) -> str:
     """Move every VM off a host; the first obstacle is raised and nothing moves. The host stays enabled if it was.
 
     Each move is a task below this one and its record goes when it has ended. One that fails ends the call, unless its
-    VM has stopped meanwhile; the moves that have begun go on. INTERNAL_ERROR when VMs are left.
+    VM has stopped meanwhile; the moves that have begun go on. INTERNAL_ERROR when VMs are left. Took effect once the
+    first move copies memory.
     """
     need_host(ctx, host_ref)
     options = {"live": "true"} | ({} if network_ref == NULL else {"network": network_ref})
@@ -59,7 +60,6 @@ def evacuate(ctx: Context, host_ref: str, network_ref: str, batch_size: int) -> 
             plan = evacuation.make_plan(ctx.store, host_ref)
         for _, _, failure in plan.obstacles:
             raise failure
-        ctx.took_effect()
         _move_all(ctx, plan.moves, options, batch_size or WINDOW)
         with gate.writing(ctx):
             left = len(evacuation.guests_of(ctx.store, host_ref))
@@ -70,7 +70,10 @@ def evacuate(ctx: Context, host_ref: str, network_ref: str, batch_size: int) -> 
 
 def _start_move(ctx: Context, vm_ref: str, host_ref: str, options: dict[str, str]) -> TaskHandle:
     return subtasks.start(
-        ctx, "Async.VM.pool_migrate", lambda own: migration.pool_migrate(own, vm_ref, host_ref, options)
+        ctx,
+        "Async.VM.pool_migrate",
+        [vm_ref, host_ref, options],
+        lambda own: migration.pool_migrate(own, vm_ref, host_ref, options),
     )
 
 

@@ -10,6 +10,7 @@ from lmflow.simulator.failures import ApiFailure, TaskCancelled
 from lmflow.simulator.hosts.xenops import Xenops
 from lmflow.simulator.migrations import migration, storage_motion
 from lmflow.simulator.migrations.storage_motion import Disks, StorageMotion, Target, Wish
+from lmflow.simulator.operations.vm_migration import need_vm
 from lmflow.simulator.registry import operation
 from lmflow.simulator.rules import upgrade_order
 
@@ -18,18 +19,13 @@ Map = Mapping[str, str]
 _POWER_STATE_CHANGED = "The VM changed its power state during migration"
 
 
-def _need_vm(ctx: Context, vm_ref: str) -> None:
-    if not ctx.store.exists("VM", vm_ref):
-        raise ApiFailure("HANDLE_INVALID", "VM", vm_ref)
-
-
 @operation("VM.assert_can_migrate")
 def assert_can_migrate(ctx: Context, vm_ref: str, dest: Map, _live: bool, *maps: Map) -> str:
     """Refuse a move with disks that is not possible; every disk must be in the map, a shared one too.
 
     ``maps``: disks, interfaces, options, virtual GPUs.
     """
-    _need_vm(ctx, vm_ref)
+    need_vm(ctx, vm_ref)
     with ctx.store.lock:
         storage_motion.check(ctx.store, vm_ref, storage_motion.read_target(dest), Wish(*maps[:3]))
     return ""
@@ -43,7 +39,7 @@ def migrate_send(ctx: Context, vm_ref: str, dest: Map, _live: bool, *maps: Map) 
     afterwards, with references and UUIDs of their own. TOO_MANY_STORAGE_MIGRATES when its host carries out three
     already; VM_MIGRATE_FAILED when the guest stopped.
     """
-    _need_vm(ctx, vm_ref)
+    need_vm(ctx, vm_ref)
     target, wish = storage_motion.read_target(dest), Wish(*maps[:3])
     journey = migration.Journey(vm_ref, target.host_ref, wish.options, with_storage=False)
     checks = migration.life_cycle_checks(ctx, journey, OPERATION)
@@ -70,12 +66,18 @@ def _check_and_plan(ctx: Context, journey: migration.Journey, vdi_map: Map) -> D
         return storage_motion.plan_disks(ctx.store, journey.vm_ref, vdi_map)
 
 
+def _copy(ctx: Context, disks: Disks) -> None:
+    """Copy what is to be copied; without disks the call takes effect when the memory goes, if it does."""
+    if disks.own or disks.older:
+        ctx.took_effect()
+    storage_motion.copy(ctx, disks)
+
+
 def _move_stopped(ctx: Context, journey: migration.Journey, target: Target, vdi_map: Map) -> None:
     """Copy the disks of a VM that does not run; nothing else moves."""
     with ctx.pool.part(StorageMotion).on(target.host_ref):
         disks = _check_and_plan(ctx, journey, vdi_map)
-        ctx.took_effect()
-        storage_motion.copy(ctx, disks)
+        _copy(ctx, disks)
         with gate.writing(ctx):
             storage_motion.switch(ctx.store, disks, vdi_map)
 
@@ -88,8 +90,7 @@ def _move_running(ctx: Context, journey: migration.Journey, target: Target, vdi_
     def prepare(_source_ref: str) -> None:
         planned = _check_and_plan(ctx, journey, vdi_map)
         disks.own, disks.older = planned.own, planned.older
-        ctx.took_effect()
-        storage_motion.copy(ctx, disks)
+        _copy(ctx, disks)
 
     def arrived() -> None:
         storage_motion.switch(ctx.store, disks, vdi_map)

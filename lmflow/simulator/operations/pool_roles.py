@@ -11,6 +11,9 @@ from lmflow.simulator.hosts.roles import Roles
 from lmflow.simulator.hosts.toolstack import Toolstack
 from lmflow.simulator.registry import operation
 
+AGENT_SECONDS = 1.0
+"""Between the answer to host.restart_agent and the restart. Source: xapi_host.ml."""
+
 
 @operation("pool.sync_database")
 def sync_database(ctx: Context) -> str:
@@ -72,4 +75,21 @@ def declare_dead(ctx: Context, host_ref: str) -> str:
     if ctx.pool.part(Toolstack).is_ready(host_ref):
         raise ApiFailure("HOST_IS_LIVE", host_ref)
     ctx.pool.part(Heartbeats).give_up(host_ref)
+    return ""
+
+
+@operation("host.is_in_emergency_mode")
+def is_in_emergency_mode(ctx: Context) -> bool:
+    """Tell whether the host that is asked is in emergency mode."""
+    return ctx.pool.part(Roles).is_in_emergency(ctx.host_ref)
+
+
+@operation("host.restart_agent", effect=True)
+def restart_agent(ctx: Context, host_ref: str) -> str:
+    """Restart a host's toolstack in good order, soon after the answer. HANDLE_INVALID, HOST_OFFLINE."""
+    if not ctx.store.exists("host", host_ref):
+        raise ApiFailure("HANDLE_INVALID", "host", host_ref)
+    forwarding.reach(ctx, host_ref)
+    restart = ctx.pool.part(Toolstack).restart
+    ctx.pool.part(Roles).light_fuse(host_ref, lambda: restart(host_ref, "TERM"), AGENT_SECONDS)
     return ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lmflow.simulator import gate
 from lmflow.simulator.context import Context
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.registry import operation
 from lmflow.simulator.rules import allowed_vm
+
+GUEST_PLUGIN = "guest-agent-operation"
+"""The only plugin that XAPI knows in guests."""
 
 
 @operation("VM.query_services")
@@ -18,26 +19,18 @@ def query_services(ctx: Context, vm_ref: str) -> dict[str, str]:
     return {}
 
 
-@operation("VM.get_data_sources")
-def get_data_sources(ctx: Context, vm_ref: str) -> list[dict[str, Any]]:
-    """List what is measured of a VM: nothing."""
-    ctx.store.value("VM", vm_ref, "uuid")
-    return []
-
-
-@operation("SR.get_data_sources")
-def get_data_sources_of_sr(ctx: Context, sr_ref: str) -> list[dict[str, Any]]:
-    """List what is measured of an SR: nothing."""
-    ctx.store.value("SR", sr_ref, "uuid")
-    return []
-
-
 @operation("VM.call_plugin")
-def call_plugin(ctx: Context, vm_ref: str, plugin: str, _function: str, _args: dict[str, str]) -> str:
-    """Call a function inside a running guest: no simulated guest has any plugin."""
+def call_plugin(ctx: Context, vm_ref: str, plugin: str, function: str, _args: dict[str, str]) -> str:
+    """Call a function inside a running guest: there is one plugin, and no simulated guest has a function for it.
+
+    XENAPI_MISSING_PLUGIN, XENAPI_PLUGIN_FAILURE.
+    """
     with ctx.store.lock:
         allowed_vm.check_operation(ctx.store, vm_ref, "call_plugin")
-    raise ApiFailure("XENAPI_MISSING_PLUGIN", plugin)
+    if plugin != GUEST_PLUGIN:
+        raise ApiFailure("XENAPI_MISSING_PLUGIN", plugin)
+    text = f'The requested fn "{function}" could not be found in plugin "{plugin}".'
+    raise ApiFailure("XENAPI_PLUGIN_FAILURE", "failed to find fn", text, text)
 
 
 def _check_runs(ctx: Context, vm_ref: str, name: str) -> str:

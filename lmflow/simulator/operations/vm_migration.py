@@ -12,7 +12,8 @@ from lmflow.simulator.registry import operation
 from lmflow.simulator.rules import network_rules, placement, upgrade_order
 
 
-def _need_vm(ctx: Context, vm_ref: str) -> None:
+def need_vm(ctx: Context, vm_ref: str) -> None:
+    """Refuse a reference that names no VM: HANDLE_INVALID."""
     if not ctx.store.exists("VM", vm_ref):
         raise ApiFailure("HANDLE_INVALID", "VM", vm_ref)
 
@@ -26,7 +27,7 @@ def pool_migrate(ctx: Context, vm_ref: str, host_ref: str, options: Mapping[str,
 @operation("VM.assert_can_boot_here")
 def assert_can_boot_here(ctx: Context, vm_ref: str, host_ref: str) -> str:
     """Refuse a host where the VM cannot be; memory counts as for a second copy, a bad host is not live."""
-    _need_vm(ctx, vm_ref)
+    need_vm(ctx, vm_ref)
     with ctx.store.lock:
         upgrade_order.check_like_coordinator(ctx.store, vm_ref, host_ref)
         placement.check_can_be_here(ctx.store, vm_ref, host_ref, with_cpu=True)
@@ -36,7 +37,7 @@ def assert_can_boot_here(ctx: Context, vm_ref: str, host_ref: str) -> str:
 @operation("VM.get_possible_hosts")
 def get_possible_hosts(ctx: Context, vm_ref: str) -> list[str]:
     """List the hosts where the VM can be; the CPU is not looked at."""
-    _need_vm(ctx, vm_ref)
+    need_vm(ctx, vm_ref)
     with ctx.store.lock:
         return placement.possible_hosts(ctx.store, vm_ref)
 

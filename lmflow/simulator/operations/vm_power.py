@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from lmflow.simulator import gate, messages, vm_records
 from lmflow.simulator.context import Context
@@ -23,14 +24,15 @@ _HINDER = frozenset({"clean_shutdown", "clean_reboot", "hard_reboot", "pool_migr
 
 def _boot(ctx: Context, vm_ref: str, host_ref: str, *, paused: bool) -> None:
     """Boot a domain, unless that host has one: then the database learns it, and VM_BAD_POWER_STATE says so."""
-    domains.refuse_second(ctx, vm_ref, host_ref)
-    boot_files.check_kernel(ctx.pool, vm_ref, host_ref)
-    gate.pause(ctx, BOOT_SECONDS)
-    with gate.writing(ctx):
-        vm_uuid = ctx.store.value("VM", vm_ref, "uuid")
-        ctx.pool.part(Xenops).boot(host_ref, vm_uuid, "Paused" if paused else "Running")
-        vm_records.write_booted(ctx, vm_ref, host_ref)
-        messages.announce_start(ctx, vm_ref, host_ref)
+    with domains.in_turn(ctx, vm_ref):
+        domains.refuse_second(ctx, vm_ref, host_ref)
+        boot_files.check_kernel(ctx.pool, vm_ref, host_ref)
+        domains.let_build(ctx, host_ref, BOOT_SECONDS)
+        with gate.writing(ctx):
+            vm_uuid = ctx.store.value("VM", vm_ref, "uuid")
+            ctx.pool.part(Xenops).boot(host_ref, vm_uuid, "Paused" if paused else "Running")
+            vm_records.write_booted(ctx, vm_ref, host_ref)
+            messages.announce_start(ctx, vm_ref, host_ref)
 
 
 def _start(ctx: Context, vm_ref: str, name: str, choose: Callable[[], str], *, paused: bool) -> str:
@@ -73,28 +75,29 @@ def _end(ctx: Context, vm_ref: str, words: str) -> None:
     store = ctx.store
     image_ref = store.value("VM", vm_ref, "suspend_VDI")
     sleeps = store.value("VM", vm_ref, "power_state") == "Suspended"
-    host_ref = NULL if sleeps else domains.reach_domain(ctx, vm_ref)[0]
-    gate.pause(ctx, SHUTDOWN_SECONDS)
-    with gate.writing(ctx):
-        if sleeps and store.exists("VDI", image_ref):
-            store.destroy("VDI", image_ref)
-        if host_ref != NULL:
-            ctx.pool.part(Xenops).destroy(host_ref, store.value("VM", vm_ref, "uuid"))
-        store.update("VM", vm_ref, suspend_VDI=NULL)
-        vm_records.write_stopped(ctx, vm_ref)
-        messages.announce_done(ctx, "VM_SHUTDOWN", vm_ref, words)
+    with ExitStack() as turn:
+        host_ref = NULL if sleeps else turn.enter_context(domains.held_domain(ctx, vm_ref))[0]
+        gate.pause(ctx, SHUTDOWN_SECONDS)
+        with gate.writing(ctx):
+            if sleeps and store.exists("VDI", image_ref):
+                store.destroy("VDI", image_ref)
+            if host_ref != NULL:
+                ctx.pool.part(Xenops).destroy(host_ref, store.value("VM", vm_ref, "uuid"))
+            store.update("VM", vm_ref, suspend_VDI=NULL)
+            vm_records.write_stopped(ctx, vm_ref)
+            messages.announce_done(ctx, "VM_SHUTDOWN", vm_ref, words)
 
 
 def _reboot(ctx: Context, vm_ref: str, words: str) -> None:
-    host_ref, _ = domains.reach_domain(ctx, vm_ref)
-    boot_files.check_kernel(ctx.pool, vm_ref, host_ref)
-    gate.pause(ctx, SHUTDOWN_SECONDS + BOOT_SECONDS)
-    with gate.writing(ctx):
-        vm_uuid, xenops = ctx.store.value("VM", vm_ref, "uuid"), ctx.pool.part(Xenops)
-        xenops.destroy(host_ref, vm_uuid)
-        xenops.boot(host_ref, vm_uuid)
-        vm_records.write_booted(ctx, vm_ref, host_ref)
-        messages.announce_done(ctx, "VM_REBOOTED", vm_ref, words)
+    with domains.held_domain(ctx, vm_ref) as (host_ref, _):
+        boot_files.check_kernel(ctx.pool, vm_ref, host_ref)
+        domains.let_build(ctx, host_ref, SHUTDOWN_SECONDS + BOOT_SECONDS)
+        with gate.writing(ctx):
+            vm_uuid, xenops = ctx.store.value("VM", vm_ref, "uuid"), ctx.pool.part(Xenops)
+            xenops.destroy(host_ref, vm_uuid)
+            xenops.boot(host_ref, vm_uuid)
+            vm_records.write_booted(ctx, vm_ref, host_ref)
+            messages.announce_done(ctx, "VM_REBOOTED", vm_ref, words)
 
 
 def _ask(ctx: Context, vm_ref: str, name: str, act: Callable[[Context, str, str], None], words: str) -> str:
@@ -148,12 +151,11 @@ def clean_reboot(ctx: Context, vm_ref: str) -> str:
 
 
 def _set_paused(ctx: Context, vm_ref: str, name: str, after: str, title: str) -> str:
-    with gate.checked_operation(ctx, vm_ref, name):
-        _, domain = domains.reach_domain(ctx, vm_ref)
-        with gate.writing(ctx):
-            domain.power_state = after
-            allowed.update_vm(ctx.store, vm_ref, power_state=after)
-            messages.announce_done(ctx, title, vm_ref, f"{name}d")
+    operation, domain_of = gate.checked_operation(ctx, vm_ref, name), domains.held_domain(ctx, vm_ref)
+    with operation, domain_of as (_, domain), gate.writing(ctx):
+        domain.power_state = after
+        allowed.update_vm(ctx.store, vm_ref, power_state=after)
+        messages.announce_done(ctx, title, vm_ref, f"{name}d")
     return ""
 
 

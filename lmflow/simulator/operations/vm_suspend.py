@@ -33,31 +33,34 @@ def choose_suspend_sr(ctx: Context, vm_ref: str) -> str:
 
 def suspend_domain(ctx: Context, vm_ref: str, sr_ref: str) -> str:
     """Write a domain's memory to a new image and end it; returns the image."""
-    host_ref, domain = domains.reach_domain(ctx, vm_ref)
-    gate.pause(ctx, SUSPEND_SECONDS)
-    with gate.writing(ctx):
-        vm = ctx.store.record("VM", vm_ref)
-        fields = {"name_label": "Suspend image", "name_description": "Suspend image", "type": "suspend"}
-        image_ref = make_vdi(ctx.store, sr_ref, {**fields, "virtual_size": vm_records.image_bytes(vm)})
-        ctx.pool.part(Xenops).destroy(host_ref, vm["uuid"])
-        vm_records.write_suspended(ctx, vm_ref, domain.domid, image_ref)
-    return image_ref
+    with domains.held_domain(ctx, vm_ref) as (host_ref, domain):
+        gate.pause(ctx, SUSPEND_SECONDS)
+        with gate.writing(ctx):
+            vm = ctx.store.record("VM", vm_ref)
+            fields = {"name_label": "Suspend image", "name_description": "Suspend image", "type": "suspend"}
+            image_ref = make_vdi(ctx.store, sr_ref, {**fields, "virtual_size": vm_records.image_bytes(vm)})
+            ctx.took_effect()
+            ctx.pool.part(Xenops).destroy(host_ref, vm["uuid"])
+            vm_records.write_suspended(ctx, vm_ref, domain.domid, image_ref)
+        return image_ref
 
 
 def resume_domain(ctx: Context, vm_ref: str, host_ref: str, *, paused: bool) -> None:
     """Build a domain from a VM's image on a host, and let the image go."""
-    domains.refuse_second(ctx, vm_ref, host_ref)
-    gate.pause(ctx, RESUME_SECONDS)
-    with gate.writing(ctx):
-        store, xenops = ctx.store, ctx.pool.part(Xenops)
-        vm = store.record("VM", vm_ref)
-        xenops.boot(host_ref, vm["uuid"], "Paused" if paused else "Running")
-        domain = xenops.find_running(host_ref, vm["uuid"])
-        if domain is not None:
-            resync.write_running(store, vm_ref, host_ref, domain)
-        store.update("VM", vm_ref, suspend_VDI=NULL)
-        if store.exists("VDI", vm["suspend_VDI"]):
-            store.destroy("VDI", vm["suspend_VDI"])
+    with domains.in_turn(ctx, vm_ref):
+        domains.refuse_second(ctx, vm_ref, host_ref)
+        domains.let_build(ctx, host_ref, RESUME_SECONDS)
+        with gate.writing(ctx):
+            store, xenops = ctx.store, ctx.pool.part(Xenops)
+            vm = store.record("VM", vm_ref)
+            xenops.boot(host_ref, vm["uuid"], "Paused" if paused else "Running")
+            ctx.took_effect()
+            domain = xenops.find_running(host_ref, vm["uuid"])
+            if domain is not None:
+                resync.write_running(store, vm_ref, host_ref, domain)
+            store.update("VM", vm_ref, suspend_VDI=NULL)
+            if store.exists("VDI", vm["suspend_VDI"]):
+                store.destroy("VDI", vm["suspend_VDI"])
 
 
 @operation("VM.suspend", effect=True)

@@ -99,11 +99,3 @@ def refresh_devices(store: Store, vm_ref: str) -> None:
             refresh(store, "VDI", store.value("VBD", vbd_ref, "VDI"))
         for vif_ref in store.value("VM", vm_ref, "VIFs"):
             refresh(store, "VIF", vif_ref)
-
-
-def refresh_all(store: Store) -> None:
-    """Write the allowed_operations of every VBD, VIF, disk and SR anew, as after a world was made."""
-    with store.lock:
-        for cls in _RULES:
-            for ref in store.refs(cls):
-                refresh(store, cls, ref)

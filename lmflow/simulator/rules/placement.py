@@ -24,20 +24,6 @@ def check_handles(store: Store, vm_ref: str, host_ref: str) -> None:
             raise ApiFailure("HANDLE_INVALID", cls, ref)
 
 
-def check_blocked(store: Store, vm_ref: str, operation: str) -> None:
-    """Refuse what an administrator blocked: OPERATION_BLOCKED with the reason."""
-    blocked = store.value("VM", vm_ref, "blocked_operations")
-    if operation in blocked:
-        raise ApiFailure("OPERATION_BLOCKED", vm_ref, blocked[operation])
-
-
-def check_power_state(store: Store, vm_ref: str, *expected: str) -> None:
-    """Refuse another power state than these: VM_BAD_POWER_STATE in lower case, as the database says it."""
-    present = store.value("VM", vm_ref, "power_state")
-    if present not in expected:
-        raise ApiFailure("VM_BAD_POWER_STATE", vm_ref, ", ".join(expected).lower(), present.lower())
-
-
 def check_not_control_domain(store: Store, vm_ref: str) -> None:
     """Refuse a control domain: OPERATION_NOT_ALLOWED."""
     if store.value("VM", vm_ref, "is_control_domain"):

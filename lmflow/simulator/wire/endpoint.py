@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
-from lmflow.simulator.audit import Entry, mask
+from lmflow.simulator.audit import Entry, clean, mask
 from lmflow.simulator.database.values import Value
 from lmflow.simulator.dispatch import ASYNC, Call, Dispatcher
 from lmflow.simulator.failures import ApiFailure, ConnectionDrop
 from lmflow.simulator.faults import TASK_KINDS, Dribble, Fault, cut, reset
 from lmflow.simulator.kernel import Kernel
-from lmflow.simulator.wire import jsonrpc, thumbprint
+from lmflow.simulator.wire import downloads, jsonrpc, thumbprint
 from lmflow.simulator.wire.codec import LIST_METHODS, XML, Encoding, MalformedCall, parse_call
 from lmflow.simulator.wire.http1 import (
     CROSS_ORIGIN,
@@ -38,6 +43,21 @@ def _answer_options(request: HttpRequest) -> HttpReply:
     return HttpReply(200, headers={**CROSS_ORIGIN, **headers})
 
 
+@contextmanager
+def _settling(entry: Entry) -> Iterator[None]:
+    """Write down what becomes of a call that ends without an outcome of its own."""
+    outcome = "http_500"
+    try:
+        yield
+    except ConnectionDrop:
+        outcome = "closed"
+        raise
+    finally:
+        if not entry.outcome:
+            entry.outcome = outcome
+            entry.effect = bool(entry.effect)
+
+
 class Wire:
     """Answers HTTP requests of all hosts."""
 
@@ -47,8 +67,19 @@ class Wire:
 
     def answer(self, request: HttpRequest) -> HttpReply:
         """Answer a request; ConnectionDrop when it gets no reply."""
+        try:
+            return self._route(request)
+        except ConnectionDrop:
+            raise
+        except Exception as error:  # noqa: BLE001 - border: the thread of a connection must outlive it
+            traceback.print_exc(file=sys.stderr)
+            return server_error(f"{type(error).__name__}: {error}")
+
+    def _route(self, request: HttpRequest) -> HttpReply:
         if request.method == "OPTIONS":
             return _answer_options(request)
+        if request.method == "GET" and downloads.is_known(request.path):
+            return downloads.answer(self._kernel, request)
         if request.method in {"GET", "PUT", "CONNECT"}:
             return forbidden()
         if request.method != "POST":
@@ -67,13 +98,18 @@ class Wire:
             return server_error(str(problem))
         call_name = self._canonical(name)
         entry = self._begin(request, call_name, params)
+        with _settling(entry):
+            return self._carry_out(request, call_name, Call(request.host_ref, name, params, entry), encoding)
+
+    def _carry_out(self, request: HttpRequest, call_name: str, call: Call, encoding: Encoding) -> HttpReply:
+        entry = call.entry
         self._kernel.faults.pass_point(call_name, "request_read", request.host_ref)
         due = self._kernel.faults.take(call_name, request.host_ref)
-        refusal = self._befall_before(due, request, entry, params)
+        refusal = self._befall_before(due, request, entry, call.params)
         if refusal is not None:
             return refusal
         task_fault = next((fault for fault in due if fault.kind in TASK_KINDS), None)
-        call = Call(request.host_ref, name, params, entry, self._task_headers(request), task_fault)
+        call = replace(call, headers=self._task_headers(request), task_fault=task_fault)
         body = self._perform(call, encoding)
         asked = thumbprint.make_header(self._kernel, request.headers, entry.outcome)
         reply = HttpReply(200, body, encoding.content_type, {**CROSS_ORIGIN, **asked})
@@ -111,7 +147,8 @@ class Wire:
         kernel = self._kernel
         message = kernel.schema.find_message(name.removeprefix(ASYNC))
         session = params[0] if params and isinstance(params[0], str) else ""
-        masked = mask(message, params, lambda ref: kernel.sessions.is_valid(ref) or kernel.sessions.is_local(ref))
+        was_issued = kernel.sessions.was_issued
+        masked, name = mask(message, params, was_issued), clean(name, was_issued)
         return kernel.audit.begin(self._host_name(request), name, masked, self._session_uuid(session))
 
     def _host_name(self, request: HttpRequest) -> str:
@@ -133,14 +170,16 @@ class Wire:
     def _befall_before(
         self, due: list[Fault], request: HttpRequest, entry: Entry, params: list[Value]
     ) -> HttpReply | None:
-        """Let faults befall a call before it can have an effect; a reply if there is one already."""
+        """Let faults befall a call before it can have an effect; a reply if there is one already.
+
+        ConnectionDrop when the connection went while the call waited: its host is down, or has lost its power.
+        """
         for fault in due:
             if fault.kind == "delay":
-                request.dropped.wait(self._kernel.clock.real(fault.seconds))
+                request.dropped.wait(self._real_seconds(fault))
             elif fault.kind in {"close_before", "hang"}:
                 if fault.kind == "hang":
-                    request.dropped.wait(self._kernel.clock.real(fault.seconds) if fault.seconds else None)
-                entry.outcome, entry.effect = "closed", False
+                    request.dropped.wait(self._real_seconds(fault) if fault.seconds else None)
                 raise ConnectionDrop
             elif fault.kind == "reset_before":
                 entry.outcome, entry.effect = "closed", False
@@ -150,7 +189,12 @@ class Wire:
                 return server_error("Failure(fault)") if fault.kind == "http_500" else unavailable()
             elif fault.kind == "session_invalid":
                 self._end_session(params)
+        if request.dropped.is_set():
+            raise ConnectionDrop
         return None
+
+    def _real_seconds(self, fault: Fault) -> float:
+        return min(self._kernel.clock.real(fault.seconds), threading.TIMEOUT_MAX)
 
     def _befall_after(self, due: list[Fault], entry: Entry, reply: HttpReply) -> None:
         """Lose or spoil the reply of a call that has had its effect."""
@@ -180,11 +224,16 @@ class Wire:
             name, params, broken = "", [], str(problem)
         else:
             broken = ""
-        masked = json.loads(json.dumps(params, default=str))
+        was_issued = self._kernel.sessions.was_issued
+        masked, name = clean(params, was_issued), clean(f"xenops:{name}", was_issued)
         uuid = self._session_uuid(session or "")
-        name = f"xenops:{name}"
         entry = self._kernel.audit.begin(self._host_name(request), name, masked, uuid)
         entry.effect = False
+        with _settling(entry):
+            return self._carry_to_witness(request, entry, session, broken)
+
+    def _carry_to_witness(self, request: HttpRequest, entry: Entry, session: str | None, broken: str) -> HttpReply:
+        name = entry.method
         self._kernel.faults.pass_point(name, "request_read", request.host_ref)
         due = self._kernel.faults.take(name, request.host_ref)
         refusal = self._befall_before(due, request, entry, [session])

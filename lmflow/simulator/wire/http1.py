@@ -11,8 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 
 _REASONS = {
     200: "OK",
+    302: "Found",
     401: "Unauthorised",
     403: "Forbidden",
+    404: "Not Found",
     408: "Request Timeout",
     431: "Request Header Fields Too Large",
     500: "Internal Error",
@@ -94,9 +96,9 @@ def server_error(info: str) -> HttpReply:
     return error_page(escape_page(info))
 
 
-def unauthorised() -> HttpReply:
-    """Make the page of the witness for a request without a valid session; the connection is closed."""
-    headers = {"WWW-Authenticate": 'Basic realm="post_services_xenops"'}
+def unauthorised(realm: str = "post_services_xenops") -> HttpReply:
+    """Make the page for a request without a valid session, for the witness or a download; it closes the connection."""
+    headers = {"WWW-Authenticate": f'Basic realm="{realm}"'}
     return _page(401, "unauthorised", "Please check your credentials and retry.", headers)
 
 

@@ -38,10 +38,11 @@ class Listener:
         self._thread: threading.Thread | None = None
         self._silent: SilentPort | None = None
         self._mute: list[socket.socket] = []
+        self._has_ended = False
         self.port = 0
 
     def bind(self, port: int) -> None:
-        """Reserve the port without listening; OSError when it is taken."""
+        """Reserve the port without listening, unless it was given back for good; OSError when it is taken."""
         reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -49,8 +50,12 @@ class Listener:
         except OSError:
             reserved.close()
             raise
-        self._socket = reserved
-        self.port = reserved.getsockname()[1]
+        with self._lock:
+            if self._has_ended:
+                reserved.close()
+                return
+            self._socket = reserved
+            self.port = reserved.getsockname()[1]
 
     def listen(self) -> None:
         """Accept connections from now on; nothing happens when it does so already."""
@@ -68,9 +73,13 @@ class Listener:
         return self._thread is not None
 
     def close(self, *, reserve: bool) -> None:
-        """Refuse connections and drop those that are open, without reply; ``reserve`` keeps the port."""
+        """Refuse connections and drop those that are open, without reply; ``reserve`` keeps the port.
+
+        Without it this is the end: whoever brings the listener down or up at the same time does nothing any more.
+        """
         self._end_silence(reserve=reserve)
         with self._lock:
+            self._has_ended = self._has_ended or not reserve
             old, self._socket = self._socket, None
             thread, self._thread = self._thread, None
             if old is not None:
@@ -91,7 +100,8 @@ class Listener:
         It ends with ``close`` or ``listen``; what was open is dropped then.
         """
         with self._lock:
-            if self._silent is not None:
+            is_over = self._silent is not None or self._has_ended
+            if is_over:
                 return
             old, self._socket = self._socket, None
             thread, self._thread = self._thread, None
@@ -106,7 +116,12 @@ class Listener:
             self._places.notify_all()
         if thread is not None:
             thread.join()
-        self._silent = SilentPort(self.address, self.port)
+        silent = SilentPort(self.address, self.port)
+        with self._lock:
+            if not self._has_ended:
+                self._silent = silent
+                return
+        silent.close()
 
     def _end_silence(self, *, reserve: bool) -> None:
         with self._lock:
@@ -276,22 +291,23 @@ class Server:
 
     def take_down(self, host_ref: str) -> None:
         """Close a host's listener: connections are refused, open ones dropped without a reply."""
-        if host_ref in self._listeners:
-            self._listeners[host_ref].close(reserve=True)
+        if (listener := self._listeners.get(host_ref)) is not None:
+            listener.close(reserve=True)
 
     def fall_silent(self, host_ref: str) -> None:
         """Let a host's listener answer nothing any more, not even with a refusal."""
-        if host_ref in self._listeners:
-            self._listeners[host_ref].fall_silent()
+        if (listener := self._listeners.get(host_ref)) is not None:
+            listener.fall_silent()
 
     def bring_up(self, host_ref: str) -> None:
         """Open a host's listener again."""
-        if host_ref in self._listeners:
-            self._listeners[host_ref].listen()
+        if (listener := self._listeners.get(host_ref)) is not None:
+            listener.listen()
 
     def is_up(self, host_ref: str) -> bool:
         """Tell whether a host's listener accepts connections."""
-        return host_ref in self._listeners and self._listeners[host_ref].is_up
+        listener = self._listeners.get(host_ref)
+        return listener is not None and listener.is_up
 
     def stop(self) -> None:
         """Close everything."""

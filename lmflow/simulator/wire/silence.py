@@ -17,7 +17,10 @@ class SilentPort:
         self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listening.bind((address, port))
         self._listening.listen(0)
-        self._guest = socket.create_connection((address, port))
+        # It does not wait for an answer: somebody else may have taken the one place meanwhile.
+        self._guest = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._guest.setblocking(False)
+        self._guest.connect_ex((address, port))
 
     def close(self) -> None:
         """Give the port back."""

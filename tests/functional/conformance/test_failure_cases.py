@@ -1,11 +1,13 @@
 """Conformance R: what a migration shows while it runs, and how it fails. In two worlds."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.support.aftermath import ask, power_state
+from tests.support.moves import NULL
+from tests.support.probes import ask, power_state
 from tests.support.replays import CASTS
 from tests.support.stage import Stage
 from tests.support.wire import in_background
@@ -107,22 +109,47 @@ def test_r05_a_message_tells_of_the_move(stage: Stage) -> None:
 
 
 def test_r06_the_place_comes_first_and_success_last(stage: Stage) -> None:
+    store, written = stage.pool.store, []
+    stage.moves.set_copy(stage.vm, 1)
+    states = {"VM": ("resident_on", "scheduled_to_be_resident_on", "current_operations"), "task": ("status",)}
+
+    def listen(operation: str, cls: str, ref: str) -> None:
+        if ref == stage.ref or (cls == "task" and ref == stage.moves.task_ref and operation != "del"):
+            written.append((cls, *(store.value(cls, ref, field) for field in states[cls])))
+        elif cls == "message" and operation == "add":
+            written.append((cls, store.value(cls, ref, "name")))
+
+    store.listeners.append(listen)
+    stage.moves.finish(stage.vm, stage.cast.h2)
+    h1, h2 = stage.host("h1"), stage.host("h2")
+    steps = [step for step, _ in itertools.groupby(written)]
+    places = [place for place, _ in itertools.groupby(step[1:3] for step in steps if step[0] == "VM")]
+    assert places in ([(h1, NULL), (h1, h2), (h2, NULL)], [(h1, h2), (h2, NULL)])
+    arrived = next(i for i, step in enumerate(steps) if step[:3] == ("VM", h2, NULL))
+    assert "pool_migrate" in steps[arrived][3].values()
+    emptied, told = steps.index(("VM", h2, NULL, {})), steps.index(("message", "VM_MIGRATED"))
+    assert arrived < min(emptied, told)  # the observed stream shows these two in one batch, with the success
+    assert max(emptied, told) < steps.index(("task", "success"))
+
+
+def test_r06_one_event_tells_of_the_place_and_the_reservation(stage: Stage) -> None:
     client = stage.moves.client
     stage.moves.set_copy(stage.vm, 1)
-    token = client.events(["vm", "task", "message"], "", 0.0)["token"]
+    token = client.events(["vm", "task"], "", 0.0)["token"]
     task = stage.moves.start(stage.vm, stage.cast.h2)
     seen: list[tuple[str, Any]] = []
     while ("task", "success") not in seen:
-        batch = client.events([f"vm/{stage.ref}", f"task/{task}", "message"], token)
+        batch = client.events([f"vm/{stage.ref}", f"task/{task}"], token)
         token = batch["token"]
         for event in batch["events"]:
             record = event["snapshot"]
-            states = {"vm": "resident_on", "task": "status", "message": "name"}
-            seen.append((event["class"], record[states[event["class"]]]))
-    arrived = seen.index(("vm", stage.host("h2")))
-    assert arrived < seen.index(("message", "VM_MIGRATED"))
-    assert arrived < seen.index(("task", "success"))
-    assert seen.index(("message", "VM_MIGRATED")) <= seen.index(("task", "success"))
+            place = (record.get("resident_on"), record.get("scheduled_to_be_resident_on"))
+            seen.append((event["class"], place if event["class"] == "vm" else record["status"]))
+    h1, h2 = stage.host("h1"), stage.host("h2")
+    places = [place for place, _ in itertools.groupby(place for cls, place in seen if cls == "vm")]
+    assert places[-2:] == [(h1, h2), (h2, NULL)]
+    assert set(places) <= {(h1, NULL), (h1, h2), (h2, NULL)}
+    assert seen.index(("vm", (h2, NULL))) < seen.index(("task", "success"))
 
 
 def test_r07_no_memory_left(stage: Stage) -> None:

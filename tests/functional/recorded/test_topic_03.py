@@ -37,8 +37,11 @@ def _leave(index: int) -> Any:
 
 
 TOPIC = Topic(
-    "03_records", make_early_lab(), before={0: _change, TASKS: _leave(TASKS), MESSAGES: _leave(MESSAGES)}
-)  # fmt: skip
+    "03_records",
+    make_early_lab(),
+    before={0: _change, TASKS: _leave(TASKS), MESSAGES: _leave(MESSAGES)},
+    given={TASKS: "all tasks, field by field", MESSAGES: "all messages, field by field"},
+)
 
 
 def test_is_answered_as_recorded(answer: Answer) -> None:

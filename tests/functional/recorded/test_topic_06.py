@@ -60,7 +60,8 @@ def _look(vm: dict[str, Any]) -> list[Any]:
 TOPIC = Topic(
     "06_conflicting_ops_queue",
     make_lab(vm1={"host": "h2"}, vm_notools={"host": "h2"}),
-    time_scale=40.0,
+    time_scale=10.0,
+    is_steady=True,
     before={0: _prepare, 7: _go_on, 8: _order, 48: _start_and_break},
     notes={
         12: _show_migration_after_destroy,

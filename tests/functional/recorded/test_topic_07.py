@@ -47,7 +47,8 @@ def _after_failure(player: Player, item: Item) -> None:
 TOPIC = Topic(
     "07_tasks",
     make_lab(vm1=None, vm_local=_ASLEEP, vm_nodisk=_ASLEEP, vm_notools=_ASLEEP, vm_internal=_ASLEEP),
-    time_scale=20.0,
+    time_scale=10.0,
+    is_steady=True,
     before={0: _prepare, 43: _let_save_fail},
     notes={
         8: _destroyed_while_pending,

@@ -12,6 +12,7 @@ from tests.support.recorded import trace
 from tests.support.recorded.following import wait_until
 from tests.support.recorded.lab import make_lab
 from tests.support.recorded.player import Answer, Player, Topic
+from tests.support.recorded.restarting import restart
 
 _MIGRATION = "OpaqueRef:81e74fda-1165-4b4a-e05f-59452f75a505"
 _UNREGISTERED = "OpaqueRef:ad2d5ad3-6868-4059-5d6e-b11e72c66367"
@@ -39,7 +40,7 @@ def _prepare(player: Player) -> None:
     for name in _ASLEEP:
         _lay_asleep(player, player.vm(name))
     _install_drivers(player)
-    _follow_restart(player)
+    restart(player, "h1", "h2")
     player.call("host.set_name_description", player.host("h2"), 'désc <&> "q"\nline2\ttab')
     for ref in store.refs("message"):
         player.call("message.destroy", ref)
@@ -98,29 +99,6 @@ def _bind_devices(player: Player) -> None:
         elif event["class"] == "host_cpu":
             (ours,) = store.find("host_cpu", host=binding.ours[record["host"]], number=int(record["number"]))
             binding.bind(event["ref"], ours)
-
-
-def _follow_restart(player: Player) -> None:
-    """Leave what a restart of the toolstacks left: processors counted anew, devices without metrics."""
-    store = player.pool.store
-    for ref in store.refs("host_cpu"):
-        fields = {name: value for name, value in store.record("host_cpu", ref).items() if name != "uuid"}
-        store.destroy("host_cpu", ref)
-        player.binding.extra.discard(ref)
-        made = store.create("host_cpu", fields)
-        if player.is_other and fields["host"] == player.host("spare"):
-            player.binding.extra.add(made)
-    for cls in ("VBD", "VIF"):
-        for ref in store.refs(cls):
-            store.update(cls, ref, metrics=NULL)
-    for ref in store.refs("VM"):
-        vm = store.record("VM", ref)
-        if vm["is_control_domain"]:
-            allowed.update_vm(store, ref)
-        else:
-            changes = {} if vm["power_state"] == "Running" else {"hvm": False}
-            store.update("VM_metrics", vm["metrics"], VCPUs_utilisation={}, **changes)
-    player.call("host.remove_from_other_config", player.host("h1"), "no_local_storage")
 
 
 def _install_drivers(player: Player) -> None:
@@ -218,6 +196,7 @@ TOPIC = Topic(
         39: _end_while_it_blocks,
     },
     beside=frozenset({29}),
+    given={0: "messages, host drivers and their variants"},
 )
 
 

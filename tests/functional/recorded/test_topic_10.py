@@ -98,7 +98,8 @@ def _constants(player: Player, item: Item) -> None:
 TOPIC = Topic(
     "10_task_api_and_disconnect",
     make_lab(vm1=None),
-    time_scale=40.0,
+    time_scale=10.0,
+    is_steady=True,
     before={
         0: _prepare,
         32: _bind_session(_SESSION_2),

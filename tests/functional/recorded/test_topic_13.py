@@ -7,21 +7,20 @@ from typing import Any
 from lmflow.simulator.migrations import migration
 from tests.support.recorded.lab import make_lab
 from tests.support.recorded.player import Answer, Player, Topic
+from tests.support.recorded.restarting import restart
 from tests.support.recorded.trace import Item
 
 HELD = ("vm-local", "vm-notools", "vm-internal")
 MOVED = ("vm-run", "vm-nodisk")
 
 
-def make_h1_older(player: Player) -> None:
-    """Let h1 be what it was between two starts of its toolstack: other objects for its CPUs, one key less."""
-    store, h1 = player.pool.store, player.host("h1")
-    for ours in store.value("host", h1, "host_CPUs"):
+def restart_h1(player: Player) -> None:
+    """Start the toolstack of h1 anew: its CPUs become other objects, and it has found its local storage."""
+    before = player.pool.store.value("host", player.host("h1"), "host_CPUs")
+    for ours in before:
         player.binding.ours.pop(player.binding.recorded.pop(ours))
-    kept = {
-        name: value for name, value in store.value("host", h1, "other_config").items() if name != "no_local_storage"
-    }
-    store.update("host", h1, other_config=kept)
+    restart(player, "h1")
+    assert not set(before) & set(player.pool.store.value("host", player.host("h1"), "host_CPUs"))
 
 
 def stop_what_is_held(player: Player) -> None:
@@ -101,7 +100,7 @@ def follow(player: Player, item: Item) -> None:
 TOPIC = Topic(
     "13_host_ops_evacuate",
     make_lab(vm1={"host": "h2"}),
-    before={1: make_h1_older, 9: stop_what_is_held, 10: evacuate_already},
+    before={1: restart_h1, 9: stop_what_is_held, 10: evacuate_already},
     notes={11: follow},
 )
 

@@ -9,7 +9,7 @@ import pytest
 
 from lmflow.simulator.hosts.flushing import FLUSH_SECONDS
 from lmflow.simulator.hosts.roles import EMERGENCY_CALLS
-from tests.support.aftermath import ask
+from tests.support.probes import ask
 from tests.support.replays import CASTS, OTHER, Cast
 from tests.support.stage import Stage
 from tests.support.wire import in_background

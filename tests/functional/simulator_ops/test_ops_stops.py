@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.aftermath import ask, power_state
+from tests.support.probes import ask, power_state
 from tests.support.replays import CASTS
 from tests.support.stage import Stage
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.aftermath import check_aftermath
-from tests.support.alignment import MASKS, check_same
+from tests.support.alignment import MASKS, check_order, check_same
 from tests.support.replays import CASTS, TIMELINES, Cast, Recording
 from tests.support.stage import Stage
 
@@ -107,6 +107,8 @@ def test_a_timeline(make_replay: Callable[[str, str], Replay], name: str, cast: 
         DURING[name](replay)
     replay.settle()
     check_same(replay.recording, replay.watcher)
+    if name in ("D01", "D02"):
+        check_order(replay.recording, replay.watcher)
     client = replay.moves.client
     if replay.watcher.seen["task"][-1][1] == "lost" and name not in DURING:
         assert client.refuse("VM.get_all") == ["SESSION_INVALID", client.session]

@@ -142,3 +142,19 @@ def test_the_door_of_a_killed_member_is_closed_until_its_toolstack_is_back(moves
     observer = moves.observe("v")
     observer.wait_for("hosts", (True, False))
     assert ask(moves, "h2", "VM.exists", id=moves.uuid("w")).value
+
+
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        ("VCPUs_params", {"weight": "abc", "cap": "9" * 5000, "mask": "1,x"}),
+        ("platform", {"videoram": "x"}),
+    ],
+)
+def test_what_cannot_be_read_is_as_if_it_were_not_there(moves: Moves, field: str, given: dict[str, str]) -> None:
+    v = moves.ref("VM", "v")
+    moves.client.call(f"VM.set_{field}", v, {})
+    (plain, _) = ask(moves, "h1", "VM.stat", id=moves.uuid("v")).value
+    moves.client.call(f"VM.set_{field}", v, given)
+    (config, _) = ask(moves, "h1", "VM.stat", id=moves.uuid("v")).value
+    assert (config["scheduler_params"], config["ty"]) == (plain["scheduler_params"], plain["ty"])

@@ -114,6 +114,37 @@ def test_what_is_wrong_is_told(control: Callable[..., Any]) -> None:
     assert control("POST", "/load", {"format": "?"}, status=400)
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/faults", "[]"),
+        ("/toolstack", "[]"),
+        ("/faults", '{"call": "x", "kind": "delay", "seconds": NaN}'),
+        ("/faults", '{"call": "x", "kind": "delay", "seconds": 1e999}'),
+        ("/faults", '{"call": "x", "kind": "delay", "seconds": 1' + "0" * 400 + "}"),
+        ("/copy_seconds", '{"vm": "x", "seconds": NaN}'),
+        ("/faults", "[" * 100_000),
+    ],
+)
+def test_a_body_that_cannot_be_is_refused(
+    wire: WireClient, path: str, body: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", wire.pool.control.port, timeout=30)
+    connection.request("POST", path, body)
+    assert connection.getresponse().status == 400
+    connection.close()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("length", ["abc", "-1", "9" * 30])
+def test_a_length_that_is_none_is_refused(wire: WireClient, length: str, capsys: pytest.CaptureFixture[str]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", wire.pool.control.port, timeout=30)
+    connection.request("POST", "/faults", headers={"content-length": length})
+    assert connection.getresponse().status == 400
+    connection.close()
+    assert capsys.readouterr().err == ""
+
+
 def test_a_state_is_dumped_and_loaded(wire: WireClient, control: Callable[..., Any], tmp_path: Path) -> None:
     vm = wire.ref("VM", "vm")
     file = str(tmp_path / "state.json")

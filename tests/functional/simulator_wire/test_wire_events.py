@@ -1,12 +1,11 @@
 """event.from over the wire."""
 
-import time
 from collections.abc import Callable
 
 import pytest
 
 from lmflow.simulator.pool import SimulatedPool
-from tests.support.wire import WireClient, in_background
+from tests.support.wire import WireClient, in_background, wait_until_asked
 
 
 def test_an_empty_token_gives_every_object_as_add(wire: WireClient) -> None:
@@ -96,10 +95,12 @@ def test_a_new_child_is_an_event_of_its_parent_too(wire: WireClient) -> None:
 def test_what_is_changed_under_one_lock_is_told_as_one_step(wire: WireClient) -> None:
     store, vm = wire.pool.store, wire.ref("VM", "vm")
     token = wire.events(["vm"])["token"]
-    with in_background(lambda: wire.events([f"vm/{vm}"], token)) as call, store.lock:
-        store.update("VM", vm, name_description="first")
-        time.sleep(0.05)
-        store.update("VM", vm, resident_on=wire.ref("host", "h2"))
+    with in_background(lambda: wire.events([f"vm/{vm}"], token)) as call:
+        wait_until_asked(wire.pool, "event.from", 2)
+        with store.lock:
+            store.update("VM", vm, name_description="first")
+            assert wire.exchange(b"OPTIONS / HTTP/1.0\r\n\r\n"), "the server goes on meanwhile"
+            store.update("VM", vm, resident_on=wire.ref("host", "h2"))
     (event,) = call.result["events"]
     assert event["snapshot"]["name_description"] == "first"
     assert event["snapshot"]["resident_on"] == wire.ref("host", "h2")
@@ -110,16 +111,17 @@ def test_nothing_new_gives_the_same_token_after_the_timeout(make_pool: Callable[
     wire.login()
     token = wire.events(["vm"])["token"]
     for timeout in (1.0, 1, "1.0"):
-        start = time.monotonic()
+        start = wire.pool.clock.now()
         batch = wire.call("event.from", ["vm"], token, timeout)
-        assert time.monotonic() - start >= 0.1
+        assert wire.pool.clock.now() - start >= 1.0
         assert (batch["events"], batch["token"]) == ([], token)
 
 
 def test_a_negative_timeout_waits_until_something_happens(wire: WireClient) -> None:
     token = wire.events(["vm"])["token"]
     with in_background(lambda: wire.events(["vm"], token, -1.0)) as call:
-        time.sleep(0.1)
+        wait_until_asked(wire.pool, "event.from", 2)
+        assert wire.events(["vm"], token, 1.0)["events"] == [], "one who asked later is answered"
         assert call.is_running
         wire.call("VM.set_name_description", wire.ref("VM", "vm"), "x")
     assert len(call.result["events"]) == 1
@@ -171,3 +173,21 @@ def test_a_change_wakes_who_waits_for_a_task(wire: WireClient) -> None:
         wire.call("VM.set_name_description", wire.ref("VM", "vm"), "unrelated")
         wire.call("task.set_progress", task, 0.5)
     assert call.result["events"][0]["snapshot"]["progress"] == 0.5
+
+
+@pytest.mark.parametrize("token", ["9" * 5000 + ",0", f"{2**63},0", f"0,{2**63}"])
+def test_a_token_has_numbers_of_64_bits(wire: WireClient, token: str) -> None:
+    assert wire.refuse("event.from", ["vm"], token, 0.0) == ["EVENT_FROM_TOKEN_PARSE_FAILURE", token]
+
+
+@pytest.mark.parametrize("seconds", [1e15, float("inf")])
+def test_a_timeout_may_be_as_long_as_one_likes(wire: WireClient, seconds: float) -> None:
+    token, vm = wire.events(["vm"])["token"], wire.ref("VM", "vm")
+    with in_background(lambda: wire.events(["vm"], token, seconds)) as waiting:
+        wire.call("VM.set_name_description", vm, "x")
+    assert [event["ref"] for event in waiting.result["events"]] == [vm]
+
+
+def test_a_timeout_that_is_no_number_is_over_at_once(wire: WireClient) -> None:
+    token = wire.events(["vm"])["token"]
+    assert wire.events(["vm"], token, float("nan"))["events"] == []

@@ -5,7 +5,6 @@ import http.client
 import socket
 import ssl
 import threading
-import time
 import xmlrpc.client
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ import pytest
 
 from lmflow.simulator.context import Context
 from lmflow.simulator.pool import SimulatedPool
-from tests.support.wire import WireClient, in_background
+from tests.support.wire import WireClient, in_background, wait_until_asked
 
 
 def test_every_host_listens_on_the_same_port(wire: WireClient) -> None:
@@ -98,7 +97,7 @@ def test_many_wait_for_events_and_all_are_woken(wire: WireClient) -> None:
     token = wire.events(["vm"])["token"]
     with ThreadPoolExecutor(30) as executor:
         waiting = [executor.submit(wire.events, [f"vm/{vm}"], token, 1e6) for _ in range(30)]
-        time.sleep(0.05)
+        wait_until_asked(wire.pool, "event.from", 31)
         wire.call("VM.set_name_description", vm, "x")
         assert [len(call.result(30)["events"]) for call in waiting] == [1] * 30
 

@@ -31,6 +31,15 @@ ELSEWHERE = {
     "20_double_start_after_coordinator_restart": ("tests/functional/simulator_ops/test_ops_deaths.py", "all"),
 }
 """Traces whose items are not, or not all, played item by item: they were raw bytes, or deaths watched over time."""
+OTHER_TABLES = (
+    ("all", "tests.support.recorded.player", "RULES"),
+    ("06 to 10", "tests.support.recorded.following", "RULES"),
+    ("12, 15, 20", "tests.functional.simulator_ops.test_ops_deaths", "MASKS"),
+    ("12, 20", "tests.support.notes", "MASKS"),
+    ("timelines, 12, 20", "tests.support.alignment", "MASKS"),
+    ("timelines", "tests.support.aftermath", "MASKS"),
+)
+"""(traces, module, table): what is not compared beside the masks, and the rules of comparison."""
 _HEAD = """# What the simulated pool is held against
 
 Made from the tables of the tests by `python -m tests.support.recorded.coverage`; a test fails when it is out of date.
@@ -38,7 +47,7 @@ Made from the tables of the tests by `python -m tests.support.recorded.coverage`
 Every item below was recorded on a real xapi (26.17, API 2.23; two hosts). Each is a test, and each runs twice: in the
 recorded world, and in a second one with other names, more objects and another order. Equal means: the same HTTP status
 and headers, and the same members, types, codes and parameters in the body, with this world's references in the place of
-the recorded ones. Dates are compared by whether they are set.
+the recorded ones, but for the table at the end, which holds every rule by which a comparison is looser.
 """
 
 
@@ -58,8 +67,8 @@ def render() -> str:
 def _traces() -> Iterator[str]:
     topics = find_topics()
     yield "## Traces\n"
-    yield "| trace | requests | notes | equal | left out |\n|---|---|---|---|---|"
-    reasons = []
+    yield "| trace | requests | notes | equal | of these, given | left out |\n|---|---|---|---|---|---|"
+    reasons, given = [], []
     total, equal = 0, 0
     for path in sorted(trace.TRACES.glob("*.json")):
         items = trace.load(path.stem)
@@ -72,9 +81,15 @@ def _traces() -> Iterator[str]:
         count = len(items) - len(left)
         total, equal = total + len(items), equal + count
         notes = sum(item.is_note for item in items)
-        yield f"| `{path.stem}` | {len(items) - notes} | {notes} | {count} | {len(left) or ''} |"
+        put = dict(topic.given) if topic else {}
+        cells = (len(items) - notes, notes, count, len(put) or "", len(left) or "")
+        yield f"| `{path.stem}` | {' | '.join(map(str, cells))} |"
+        given += [f"- `{path.stem}` {index}, {items[index].label}: {what}" for index, what in put.items()]
         reasons += [f"- `{path.stem}` {index}, {items[index].label}: {reason}" for index, reason in left.items()]
-    yield f"| **together** | | {total} items | {equal} | {total - equal or ''} |\n"
+    yield f"| **together** | | {total} items | {equal} | {len(given)} | {total - equal or ''} |\n"
+    yield "Given, not derived (the recorded state, or this part of it, was put into the simulated pool; the item shows "
+    yield "that it is told alike, not how it came about):\n"
+    yield from (*given, "")
     yield from (["Left out:\n", *reasons, ""] if reasons else [])
 
 
@@ -102,8 +117,9 @@ def _masks() -> Iterator[str]:
     yield "| trace | call or label | place | why |\n|---|---|---|---|"
     for mask in MASKS:
         yield f"| {mask.topic or 'all'} | `{mask.call}` | `{mask.path}` | {mask.reason} |"
-    deaths = importlib.import_module("tests.functional.simulator_ops.test_ops_deaths")
-    yield from (f"| 12, 15, 20 | | {place} | {why} |" for place, why in deaths.MASKS.items())
+    for traces, module, table in OTHER_TABLES:
+        rules = getattr(importlib.import_module(module), table)
+        yield from (f"| {traces} | | {place} | {why} |" for place, why in rules.items())
     yield ""
 
 

@@ -126,20 +126,46 @@ def test_a_hold_lets_other_deliveries_pass() -> None:
     assert faults.holds() == []
 
 
+ISSUED = "OpaqueRef:11111111-2222-4333-8444-555555555555"
+OTHER = "OpaqueRef:11111111-2222-4333-8444-666666666666"
+
+
 @pytest.mark.parametrize(
     ("name", "params", "masked"),
     [
-        ("VM.get_record", ["secret", "vm"], ["SESSION", "vm"]),
-        ("session.logout", ["secret"], ["SESSION"]),
+        ("VM.get_record", ["x", "vm"], ["SESSION", "vm"]),
+        ("VM.get_record", ["x", OTHER], ["SESSION", OTHER]),
+        ("session.logout", ["x"], ["SESSION"]),
+        ("session.get_record", ["x", "one that is over"], ["SESSION", "SESSION"]),
         ("session.login_with_password", ["root", "pw", "1", "me"], ["root", "PASSWORD", "1", "me"]),
         ("session.slave_local_login_with_password", ["root", "pw"], ["root", "PASSWORD"]),
-        ("session.get_record", ["secret", "known"], ["SESSION", "SESSION"]),
-        ("host.migrate", ["secret", {"a": ["known", 1]}], ["SESSION", {"a": ["SESSION", 1]}]),
+        ("session.login_with_password", ["root", "pw", "1", "me", "more"], ["root", "PASSWORD", "1", "me", "PASSWORD"]),
+        ("session.login_with_passwort", ["root", "pw"], ["SESSION", "PASSWORD"]),
+        ("pool.join", ["x", "1.2.3.4", "root", "pw"], ["SESSION", "1.2.3.4", "root", "PASSWORD"]),
+        ("pool.join", ["x", "root", "pw"], ["SESSION", "PASSWORD", "PASSWORD"]),
+        ("secret.create", ["x", {"value": "pw"}], ["SESSION", "PASSWORD"]),
+        ("secret.get_value", ["x", "OpaqueRef:s"], ["SESSION", "OpaqueRef:s"]),
+        ("VM.add_to_other_config", ["x", "vm", "my_token", "pw"], ["SESSION", "vm", "my_token", "PASSWORD"]),
+        ("VM.add_to_other_config", ["x", "vm", "key", "text"], ["SESSION", "vm", "key", "text"]),
+        ("VM.set_other_config", ["x", "vm", {"cifspassword": "pw"}], ["SESSION", "vm", {"cifspassword": "PASSWORD"}]),
+        ("VM.set_tags", ["x", "vm", [f"a {ISSUED[10:]} b"]], ["SESSION", "vm", ["a SESSION b"]]),
+        ("VM.set_other_config", ["x", "vm", {ISSUED: 1}], ["SESSION", "vm", {"SESSION": "PASSWORD"}]),
+        (
+            "VM.assert_can_migrate",
+            ["x", "vm", {"SM": f"http://h/?session_id={ISSUED}&b", "xenops": "http://h/?session_id=another-pools"}],
+            ["SESSION", "vm", {"SM": "http://h/?session_id=SESSION&b", "xenops": "http://h/?session_id=SESSION"}],
+        ),
+        ("event.from", ["x", ["vm"], "1,2", 1.0], ["SESSION", ["vm"], "1,2", 1.0]),
         ("VM.get_all", [], []),
     ],
 )
 def test_secrets_are_masked(name: str, params: list[object], masked: list[object]) -> None:
-    assert mask(SCHEMA.find_message(name), params, lambda text: text == "known") == masked
+    assert mask(SCHEMA.find_message(name), params, {ISSUED}.__contains__) == masked
+
+
+def test_the_audit_log_cuts_long_texts() -> None:
+    (_, _, kept) = mask(SCHEMA.find_message("VM.set_name_description"), ["x", "vm", "y" * 5000], lambda _: False)
+    assert kept == "y" * 1000 + "... (5000 characters)"
 
 
 def test_the_registry_keeps_what_announces_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,3 +160,13 @@ def test_objects_are_found_by_their_fields(store: Store) -> None:
     store.create("VM", {"name_label": "a"})
     assert store.find("VM", name_label="a", is_a_template=True) == [a]
     assert store.find("VM", name_label="b") == []
+
+
+def test_nothing_is_kept_of_what_was_destroyed(store: Store) -> None:
+    before = len(store._listed)
+    for _ in range(50):
+        vm = store.create("VM", {})
+        vbd = store.create("VBD", {"VM": vm})
+        store.destroy("VM", vm)
+        store.destroy("VBD", vbd)
+    assert len(store._listed) == before

@@ -22,6 +22,12 @@ FIELDS = [Field(name, "", "", "", db_name={"name_label": "name__label"}.get(name
         ("not false and false", True),  # not takes all that follows
         ("(not false) and false", False),
         ("notfalse", True),
+        ("not not not false", True),
+        ("not not true and false", False),
+        ("not " * 3000 + "true", True),
+        ("true" + " and true" * 3000, True),
+        ("false" + " or false" * 3000 + " or true", True),
+        ("(" * 90 + "true" + ")" * 90, True),
         ("trueandfalse", False),
         ("(false or true) and true", True),
         ('field"name__label"="x"', True),
@@ -87,3 +93,10 @@ def test_namespaces_of_the_model_are_known() -> None:
 def test_values_are_written_as_the_database_does() -> None:
     values = [True, 7, 1.0, "text", [], {"": "%"}]
     assert [show_value(value) for value in values] == ["true", "7", "1", "text", "()", "(('%.' '%%'))"]
+
+
+@pytest.mark.parametrize("query", ["(" * 3000 + "true" + ")" * 3000, "not true and " * 900 + "true"])
+def test_depth_has_a_limit(query: str) -> None:
+    with pytest.raises(ApiFailure) as refusal:
+        compile_query(query, FIELDS)
+    assert refusal.value.description == ["INVALID_VALUE", query, "Stdlib.Parsing.Parse_error"]
