@@ -150,10 +150,12 @@ def _follow(ctx: Context, transfer: Transfer) -> None:
             raise ApiFailure("CANNOT_CONTACT_HOST", transfer.source_ref)
         if task.cancellable and not transfer.cancellable:
             task.set_cancellable(False)
-            task.add_to_other_config("debug_info:cancel_points_seen", "20")
         has_ended = transfer.done.is_set()
         while transfer.steps:
-            task.set_progress(transfer.steps.popleft())
+            step = transfer.steps.popleft()
+            if step == 1.0:  # only of a guest that was suspended; recorded tasks that failed before have no such key
+                task.add_to_other_config("debug_info:cancel_points_seen", "20")
+            task.set_progress(step)
         if has_ended:
             return
         if task.cancelled.is_set():

@@ -1,5 +1,6 @@
 """Conformance S08, S10, T13, T14: what a client sees of a toolstack that ends. In two worlds."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -21,6 +22,15 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     yield make_stage
     for stage in made:
         stage.close()
+
+
+def test_s08_a_toolstack_notes_when_it_began_as_xapi_writes_it(make: Make) -> None:
+    stage = make("h1")
+    stage.moves.restart(stage.cast.h2)
+    stage.wait_for_state("h2", "starting", "emergency")
+    stage.wait_for_state("h2", "ready")
+    told = stage.moves.client.call("host.get_other_config", stage.host("h2"))["agent_start_time"]
+    assert re.fullmatch(r"\d+\.", told), "OCaml writes a float without digits after its point"
 
 
 @pytest.mark.parametrize("how", ["KILL", "TERM"])

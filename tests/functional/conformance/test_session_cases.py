@@ -1,19 +1,19 @@
 """Conformance S: logging in, and how long a session lives. Each case as in xapi's source or seen at a real one."""
 
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from lmflow.simulator.kernel import Options
 from lmflow.simulator.pool import SimulatedPool
-from lmflow.simulator.sessions import ANONYMOUS, IDLE_SECONDS, PER_USER
 from lmflow.simulator.worlds import world
 from tests.support.recorded import lab
 from tests.support.wire import WireClient
 
 SCALE = 20.0
+A_DAY_SECONDS = 86_400
+"""What these tests hold the simulated pool against is written out here, not taken from it. Source: xapi_globs.ml."""
 
 
 @pytest.fixture(scope="module", params=["recorded", "second"])
@@ -47,10 +47,11 @@ def test_s01_the_right_password_gives_a_reference(wire: WireClient, coordinator:
 
 
 def test_s02_a_wrong_password_costs_two_seconds(wire: WireClient, coordinator: str) -> None:
-    began = time.monotonic()
+    clock = wire.pool.clock
+    began = clock.now()
     refusal = wire.raw("session.login_with_password", "root", "bad", "1.0", "me", address=coordinator).failure
     assert refusal == ["SESSION_AUTHENTICATION_FAILED", "root", "Authentication failure"]
-    assert time.monotonic() - began >= 2.0 / SCALE
+    assert clock.now() - began >= 2.0, "by the pool's clock, which waits for it however fast the machine is"
 
 
 def test_s04_a_member_lets_nobody_in(wire: WireClient, member: str, coordinator: str) -> None:
@@ -92,19 +93,20 @@ def _age(wire: WireClient, ref: str, seconds: float) -> None:
 def test_s09_a_session_that_nobody_used_for_a_day_is_over(wire: WireClient) -> None:
     old, busy, fresh = (wire.login(keep=False) for _ in range(3))
     task = wire.raw("task.create", busy, "unfinished", "").value
-    _age(wire, old, IDLE_SECONDS + 1)
-    _age(wire, busy, IDLE_SECONDS + 1)
+    _age(wire, fresh, A_DAY_SECONDS - 600)
+    _age(wire, old, A_DAY_SECONDS + 1)
+    _age(wire, busy, A_DAY_SECONDS + 1)
     wire.pool.collect()
     assert wire.raw("VM.get_all", old).failure == ["SESSION_INVALID", old]
     assert wire.raw("task.get_status", busy, task).value == "pending"
     assert wire.raw("session.get_uuid", fresh, fresh).value
     wire.raw("task.set_status", busy, task, "success")
-    _age(wire, busy, IDLE_SECONDS + 1)
+    _age(wire, busy, A_DAY_SECONDS + 1)
     wire.pool.collect()
     assert wire.raw("VM.get_all", busy).failure == ["SESSION_INVALID", busy]
 
 
-@pytest.mark.parametrize(("originator", "limit"), [("crowd", PER_USER), ("", ANONYMOUS)])
+@pytest.mark.parametrize(("originator", "limit"), [("crowd", 500), ("", 400)])
 def test_s09_the_oldest_of_too_many_go(wire: WireClient, originator: str, limit: int) -> None:
     sessions, options = wire.pool.sessions, wire.pool.options
     host = wire.pool.coordinator_ref

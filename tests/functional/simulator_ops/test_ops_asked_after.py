@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -120,6 +121,10 @@ def test_a_host_says_whether_it_is_in_emergency_mode(lab: Moves) -> None:
     lab.pool.part(Toolstack).stop(lab.ref("host", "h1"))
     lab.restart("h2")
     _await(lab, "h2", EMERGENCY)
+    limit = time.monotonic() + 30
+    while not lab.pool.server.is_up(lab.ref("host", "h2")):
+        assert time.monotonic() < limit, "nobody listens"
+        time.sleep(0.002)
     local = _local_session(lab)
     assert lab.client.raw("host.is_in_emergency_mode", local, address=address).value is True
     assert lab.client.raw("VM.get_all", local, address=address).failure == ["HOST_STILL_BOOTING"]

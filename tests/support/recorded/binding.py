@@ -30,6 +30,8 @@ class Difference:
     path: str
     recorded: str
     seen: str
+    is_of_values: bool = False
+    """Whether both sides have a value there, of one kind."""
 
     def __str__(self) -> str:
         return f"{self.path}: recorded {self.recorded[:300]}, seen {self.seen[:300]}"
@@ -90,9 +92,8 @@ class Binding:
     def _compare(self, recorded: Tree, seen: Tree, path: str) -> Iterator[Difference]:
         if isinstance(recorded, Leaf) and isinstance(seen, Leaf):
             if not self._is_same_leaf(recorded, seen, path):
-                yield Difference(
-                    path, f"{recorded.kind} {self.translate(recorded.text)!r}", f"{seen.kind} {seen.text!r}"
-                )
+                theirs, mine = f"{recorded.kind} {self.translate(recorded.text)!r}", f"{seen.kind} {seen.text!r}"
+                yield Difference(path, theirs, mine, recorded.kind == seen.kind)
         elif isinstance(recorded, dict) and isinstance(seen, dict):
             yield from self._compare_dicts(recorded, seen, path)
         elif isinstance(recorded, list) and isinstance(seen, list) and path.endswith("/events"):

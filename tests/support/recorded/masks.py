@@ -12,7 +12,10 @@ from tests.support.recorded.trace import Item
 
 @dataclasses.dataclass(frozen=True)
 class Mask:
-    """Where (topic, call or label, path; shell patterns) a difference is none, and why."""
+    """Where (topic, call or label, path; shell patterns) a difference of two values is none, and why.
+
+    A field that is missing on one side, or of another kind, is never covered.
+    """
 
     topic: str
     call: str
@@ -20,6 +23,8 @@ class Mask:
     reason: str
 
     def covers(self, item: Item, difference: Difference) -> bool:
+        if not difference.is_of_values:
+            return False
         where = fnmatch.fnmatch(item.method, self.call) or fnmatch.fnmatch(item.label, self.call)
         # A star in a path stands for a reference there.
         pattern = re.escape(self.path).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")

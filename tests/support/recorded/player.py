@@ -64,6 +64,14 @@ class Player:
         self.tokens: dict[str, str] = {}
         self._threads: dict[int, threading.Thread] = {}
         self._bind_world()
+        self._leave_import_task()
+
+    def _leave_import_task(self) -> None:
+        """Leave in a control domain what the recorded host's joining of its pool left: the name of a task long gone."""
+        store = self.pool.store
+        domain = store.value("host", self.host("h2"), "control_domain")
+        config = {**store.value("VM", domain, "other_config"), "import_task": store.make_ref()}
+        store.update("VM", domain, other_config=config)
 
     # -- what stands for what
 
