@@ -16,12 +16,12 @@ MASKS = {
     "vm, hosts: domid and start time as such": "numbers of another pool; which is new, and when, is compared",
     "xenops: silent": "a request that hung or was refused said so through a relay, 5 s late; answers are compared",
     "vm: until its reservation": "the first sample comes before it or after it",
-    "everything: recorded for 0.45 s, seen here for 0.5 s": "one sample, and the steps between two writes, can miss it; "
+    "everything: recorded for 0.45 s, seen here for 0.5 s": "one sample, or the steps between two writes, miss it; "
     "each part of such a state seen here is as in the state before or after it",
     "vm: no allowed operations, for 0.5 s": "while the VM's database record is written at the end of an operation",
     "C11 vm: hard_shutdown under way, for 0.5 s": "the recorder asked for it, and was back before its next sample",
     "C13 xenops h1: Halted, for 0.5 s": "what xenopsd knows of a VM is taken away by the toolstack, after its domain",
-    "everything: half to double the time, and 0.7 s": "one sample and the first look; the copy was simulated by a sleep",
+    "everything: half to double the time, and 0.7 s": "one sample and the first look; the copy was simulated",
     "D01, D02: the order over all columns": "compared; within one sample any order may have been",
 }
 """What is not compared, and why."""

@@ -14,7 +14,10 @@ TRACES = Path(__file__).parent.parent / "data" / "traces"
 ACTION_SECONDS = 1.5
 """A history begins with what befell the migration, so long after the submit."""
 
-_ROLES = {"OpaqueRef:dd425feb-ee34-da4a-3dc0-dc434f4603c6": "h2", "OpaqueRef:03a547de-d0f1-3a15-2a3c-38d13cfd3b23": "h1"}
+_ROLES = {
+    "OpaqueRef:dd425feb-ee34-da4a-3dc0-dc434f4603c6": "h2",
+    "OpaqueRef:03a547de-d0f1-3a15-2a3c-38d13cfd3b23": "h1",
+}
 MASKS = {
     "history: progress, allowed_operations and marks of a task": "the timelines hold them, field by field",
     "history: what was over at its first row": "it begins with what befell the migration, 1.5 s after the submit",

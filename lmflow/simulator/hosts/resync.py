@@ -100,10 +100,23 @@ def set_attached(store: Store, vm_ref: str, *, attached: bool) -> None:
 
 
 def forget_operations(pool: Kernel) -> None:
-    """Empty what lives in the coordinator's memory: all current operations, reservations, and parts of the metrics.
+    """Empty what lives in the coordinator's memory: all current operations and reservations."""
+    store = pool.store
+    with store.lock:
+        for vm_ref in store.refs("VM"):
+            busy = store.value("VM", vm_ref, "current_operations")
+            if busy or store.value("VM", vm_ref, "scheduled_to_be_resident_on") != NULL:
+                allowed.update_vm(store, vm_ref, current_operations={}, scheduled_to_be_resident_on=NULL)
+        for cls in _CLASSES_WITH_OPERATIONS:
+            for ref in store.refs(cls):
+                store.update(cls, ref, current_operations={})
+
+
+def begin_anew(pool: Kernel) -> None:
+    """Write what a coordinator that starts finds: no operations, and parts of the metrics gone.
 
     The metrics that a VBD or VIF names were never objects; a restart finds that out. What its control domains allow
-    is computed now, too.
+    is computed now, too. Source: the restarts of a real pool.
     """
     store = pool.store
     with store.lock:
@@ -112,12 +125,7 @@ def forget_operations(pool: Kernel) -> None:
                 allowed.update_vm(store, vm_ref)
             else:
                 _write_metrics(store, vm_ref, hvm=False, VCPUs_utilisation={})
-            busy = store.value("VM", vm_ref, "current_operations")
-            if busy or store.value("VM", vm_ref, "scheduled_to_be_resident_on") != NULL:
-                allowed.update_vm(store, vm_ref, current_operations={}, scheduled_to_be_resident_on=NULL)
-        for cls in _CLASSES_WITH_OPERATIONS:
-            for ref in store.refs(cls):
-                store.update(cls, ref, current_operations={})
+        forget_operations(pool)
         for cls in ("VBD", "VIF"):
             for ref in store.refs(cls):
                 if not store.exists(f"{cls}_metrics", store.value(cls, ref, "metrics")):

@@ -259,7 +259,7 @@ class Toolstack:
         with self._pool.store.lock:
             if not self._enter(host_ref, STARTING, generation):
                 return
-            resync.forget_operations(self._pool)
+            resync.begin_anew(self._pool)
             for ref in self._pool.store.refs("host"):
                 self._disable(ref)
             self._write_start_time(host_ref)

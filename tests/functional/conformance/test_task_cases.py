@@ -140,6 +140,9 @@ def test_t12_a_completed_task_is_kept_for_65_minutes(wire: Pool) -> None:
         wire.wait_for_task(task)
     store, clock = wire.pool.store, wire.pool.clock
     with store.lock:
+        for task in store.find("task", status="success"):
+            if task not in (old, young):
+                store.destroy("task", task)  # of too many the oldest go, which is another case
         for task, seconds in ((old, KEPT_SECONDS + 60), (young, KEPT_SECONDS - 600)):
             store.update("task", task, finished=clock.stamp(clock.now() - seconds))
         wire.pool.tasks.collect()

@@ -31,7 +31,9 @@ def _comes(progress: float, steps: Any) -> bool:
     return any(abs(step - progress) < 0.001 for step in steps)
 
 
-TOPIC = Topic("08_task_progress", make_lab(vm1=None), time_scale=10.0, is_steady=True, before={0: _prepare}, notes={1: _follow})
+TOPIC = Topic(
+    "08_task_progress", make_lab(vm1=None), time_scale=10.0, is_steady=True, before={0: _prepare}, notes={1: _follow}
+)
 
 
 def test_is_answered_as_recorded(answer: Answer) -> None:

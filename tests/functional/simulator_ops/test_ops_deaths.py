@@ -188,7 +188,9 @@ def _check_envelope(item: dict[str, Any], reply: Reply) -> None:
     """Hold status and headers against the recorded ones; the length follows from the body."""
     response = item["response"]
     assert reply.status == response["status"], item["label"]
-    recorded, seen = ([h for h in map(tuple, hs) if h[0] != "content-length"] for hs in (response["headers"], reply.headers))
+    recorded, seen = (
+        [h for h in map(tuple, hs) if h[0] != "content-length"] for hs in (response["headers"], reply.headers)
+    )
     assert seen == recorded, item["label"]
 
 

@@ -34,7 +34,6 @@ class Mask:
 MASKS: tuple[Mask, ...] = (
     Mask("", "*", "**/progress", "how far an operation was at the instant of the question"),
     Mask("", "*", "**/backtrace", "where in xapi's own source an error arose"),
-    Mask("", "*", "**/debug_info:cancel_points_seen", "how often xapi's own code looked for a cancel"),
     Mask("07", "follow ref result", "**/resident_on", "which of the hosts that see a disk copies it is chance"),
     Mask("09", "event.from", "/Value/events/*/id", "counts the changes of that pool's whole life"),
     Mask("09", "event.inject", "/Value", "counts the changes of that pool's whole life"),
@@ -59,7 +58,6 @@ MASKS: tuple[Mask, ...] = (
     Mask("", "*", "**/memory_actual", "the memory of guests was simulated below that xapi, as 0"),
     Mask("", "VIF.*", "**/MAC", "drawn at random for each interface"),
     Mask("", "*", "**/last_booted_record", "notes of xapi and xenopsd for themselves, with a moment"),
-    Mask("", "*", "**/import_task", "a task of the time when the host joined the pool"),
     Mask("03", "Certificate.get_all_records", "**/fingerprint*", "follows from a key drawn at random"),
 )
 """The whole table; the documentation prints it."""
