@@ -92,7 +92,6 @@ _MEMORY = (
 )
 UNDECLARED = {
     "host.get_servertime": {"CANNOT_CONTACT_HOST"},  # message_forwarding.ml; a toolstack restarts after restart_agent
-    "host.get_server_localtime": {"CANNOT_CONTACT_HOST"},  # the same
     "PIF.unplug": {"PIF_IS_MANAGEMENT_INTERFACE"},  # xapi_pif.ml
     "VDI.pool_migrate": {"VDI_NEEDS_VM_FOR_MIGRATE"},  # xapi_vdi.ml
     "VM.get_data_sources": {"VM_BAD_POWER_STATE"},  # seen on a real pool
@@ -125,7 +124,10 @@ UNDECLARED = {
     "event.unregister": {"SESSION_NOT_REGISTERED"},  # xapi_event.ml, get_subscription
     "host.call_plugin": {"XENAPI_MISSING_PLUGIN"},  # xapi_plugins.ml
     "host.declare_dead": {"HOST_IS_LIVE"},  # xapi_host.ml
-    "host.get_server_localtime": {"HOST_OFFLINE"},  # message_forwarding.ml; seen for get_servertime
+    "host.get_server_localtime": {
+        "CANNOT_CONTACT_HOST",
+        "HOST_OFFLINE",
+    },  # message_forwarding.ml; seen for get_servertime
     "host.migrate_receive": {"INTERFACE_HAS_NO_IP", "PIF_NOT_PRESENT"},  # xapi_host.ml
     "host.power_on": {"HOST_IS_LIVE", "HOST_POWER_ON_MODE_DISABLED"},  # xapi_host.ml
     "network.add_purpose": {"NETWORK_INCOMPATIBLE_PURPOSES"},  # xapi_network.ml
