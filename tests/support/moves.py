@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from lmflow.simulator.hosts.toolstack import Toolstack
 from lmflow.simulator.hosts.xenops import Xenops
 from lmflow.simulator.migrations import migration
 from lmflow.simulator.pool import SimulatedPool
+from tests.support.noticing import notice
 from tests.support.wire import WireClient
 
 NULL = "OpaqueRef:NULL"
@@ -65,26 +65,10 @@ class Observer:
         self._hosts = pool.store.refs("host")
         self._names = {NULL: "NULL", **{ref: pool.store.value("host", ref, "name_label") for ref in self._hosts}}
         self._start = pool.clock.now()
-        self._depth = threading.local()
         self._changed = threading.Condition()
-        for owner, names in ((pool.store, ("create", "update", "destroy")), (pool.part(Xenops), ("move", "destroy"))):
-            for name in names:
-                setattr(owner, name, self._observing(getattr(owner, name)))
+        changing = ((pool.store, ("create", "update", "destroy")), (pool.part(Xenops), ("move", "destroy")))
+        notice(pool, changing, self._note)
         self._note()
-
-    def _observing(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with self._pool.store.lock:
-                depth = getattr(self._depth, "value", 0)
-                self._depth.value = depth + 1
-                try:
-                    return function(*args, **kwargs)
-                finally:
-                    self._depth.value = depth
-                    if depth == 0:
-                        self._note()
-
-        return wrapped
 
     def _note(self) -> None:
         store, xenops, seen = self._pool.store, self._pool.part(Xenops), self.seen

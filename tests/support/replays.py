@@ -18,6 +18,7 @@ from lmflow.simulator.hosts.toolstack import Toolstack
 from lmflow.simulator.hosts.xenops import Xenops
 from lmflow.simulator.pool import SimulatedPool
 from tests.support.moves import NULL, TWO_HOSTS
+from tests.support.noticing import notice
 
 TIMELINES = Path(__file__).parent.parent / "data" / "timelines"
 SCALE = 10.0
@@ -146,30 +147,14 @@ class Watcher:
         self._task_ref = ""
         self._start = pool.clock.now()
         self._is_accepted = False
-        self._depth = threading.local()
         self._changed = threading.Condition()
-        for owner, names in (
+        changing = (
             (pool.store, ("create", "update", "destroy")),
             (pool.part(Xenops), ("move", "destroy", "boot", "lose")),
             (pool.part(Toolstack), ("_enter",)),
-        ):
-            for name in names:
-                setattr(owner, name, self._observing(getattr(owner, name)))
+        )
+        notice(pool, changing, self._note)
         self._note()
-
-    def _observing(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with self._pool.store.lock:
-                depth = getattr(self._depth, "value", 0)
-                self._depth.value = depth + 1
-                try:
-                    return function(*args, **kwargs)
-                finally:
-                    self._depth.value = depth
-                    if depth == 0:
-                        self._note()
-
-        return wrapped
 
     @property
     def seconds(self) -> float:

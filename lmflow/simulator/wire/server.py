@@ -80,19 +80,29 @@ class Listener:
         self._end_silence(reserve=reserve)
         with self._lock:
             self._has_ended = self._has_ended or not reserve
-            old, self._socket = self._socket, None
-            thread, self._thread = self._thread, None
-            if old is not None:
-                with contextlib.suppress(OSError):
-                    old.shutdown(socket.SHUT_RDWR)
-                old.close()
-                with self._places:
-                    self._places.notify_all()
+            had_port = self._socket is not None
+            thread = self._stop_accepting()
+        self._join(thread)
+        self._drop_connections()
+        if reserve and had_port:
+            self.bind(self.port)
+
+    def _stop_accepting(self) -> threading.Thread | None:
+        """Close the socket, the lock held; returns the thread that accepted, to be joined without it."""
+        old, self._socket = self._socket, None
+        thread, self._thread = self._thread, None
+        if old is not None:
+            with contextlib.suppress(OSError):
+                old.shutdown(socket.SHUT_RDWR)
+            old.close()
+        return thread
+
+    def _join(self, thread: threading.Thread | None) -> None:
+        """Wake whoever waits for a place, and wait for the end of the thread that accepted."""
+        with self._places:
+            self._places.notify_all()
         if thread is not None:
             thread.join()
-        self._drop_connections()
-        if reserve and old is not None:
-            self.bind(self.port)
 
     def fall_silent(self) -> None:
         """Answer nothing any more, as a host without power: open connections stay open, new ones do not come about.
@@ -103,19 +113,11 @@ class Listener:
             is_over = self._silent is not None or self._has_ended
             if is_over:
                 return
-            old, self._socket = self._socket, None
-            thread, self._thread = self._thread, None
             for connection, dropped in self._connections.items():
                 self._mute.append(connection)
                 dropped.set()
-            if old is not None:
-                with contextlib.suppress(OSError):
-                    old.shutdown(socket.SHUT_RDWR)
-                old.close()
-        with self._places:
-            self._places.notify_all()
-        if thread is not None:
-            thread.join()
+            thread = self._stop_accepting()
+        self._join(thread)
         silent = SilentPort(self.address, self.port)
         with self._lock:
             if not self._has_ended:

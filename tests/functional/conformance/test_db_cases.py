@@ -1,24 +1,10 @@
 """Conformance D: reading and writing objects. Each case as it was seen at a real xapi, in both worlds."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from lmflow.simulator.kernel import Options
-from lmflow.simulator.pool import SimulatedPool
-from lmflow.simulator.worlds import world
-from tests.support.recorded import lab
 from tests.support.wire import WireClient
 
-
-@pytest.fixture(scope="module", params=["recorded", "second"])
-def wire(request: pytest.FixtureRequest) -> Iterator[WireClient]:
-    """A client of a pool, logged in."""
-    description = lab.make_lab() if request.param == "recorded" else lab.make_other(lab.make_lab())
-    with SimulatedPool(Options(), world=world.load(description)) as pool:
-        client = WireClient(pool)
-        client.login()
-        yield client
+SCALE = 30.0
 
 
 @pytest.fixture

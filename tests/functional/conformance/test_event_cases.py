@@ -2,27 +2,12 @@
 
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from lmflow.simulator.kernel import Options
-from lmflow.simulator.pool import SimulatedPool
-from lmflow.simulator.worlds import world
-from tests.support.recorded import lab
 from tests.support.wire import WireClient
 
 SCALE = 5.0
-
-
-@pytest.fixture(scope="module", params=["recorded", "second"])
-def wire(request: pytest.FixtureRequest) -> Iterator[WireClient]:
-    """A client of a pool, logged in."""
-    description = lab.make_lab() if request.param == "recorded" else lab.make_other(lab.make_lab())
-    with SimulatedPool(Options(time_scale=SCALE), world=world.load(description)) as pool:
-        client = WireClient(pool)
-        client.login()
-        yield client
 
 
 @pytest.fixture

@@ -1,29 +1,14 @@
 """Conformance S: logging in, and how long a session lives. Each case as in xapi's source or seen at a real one."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
-from lmflow.simulator.kernel import Options
-from lmflow.simulator.pool import SimulatedPool
-from lmflow.simulator.worlds import world
-from tests.support.recorded import lab
 from tests.support.wire import WireClient
 
 SCALE = 20.0
 A_DAY_SECONDS = 86_400
 """What these tests hold the simulated pool against is written out here, not taken from it. Source: xapi_globs.ml."""
-
-
-@pytest.fixture(scope="module", params=["recorded", "second"])
-def wire(request: pytest.FixtureRequest) -> Iterator[WireClient]:
-    """A client of a pool, logged in."""
-    description = lab.make_lab() if request.param == "recorded" else lab.make_other(lab.make_lab())
-    with SimulatedPool(Options(time_scale=SCALE), world=world.load(description)) as pool:
-        client = WireClient(pool)
-        client.login()
-        yield client
 
 
 @pytest.fixture
