@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,14 @@ def wait_for_state(moves: Moves, host: str, state: str) -> None:
 
 
 def threads_of(moves: Moves, vm: str) -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == f"transfer-{moves.uuid(vm)[:8]}"]
+    """Give the threads that carry the VM; the pool starts them some time after it has answered the call."""
+    name, until = f"transfer-{moves.uuid(vm)[:8]}", time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        found = [thread for thread in threading.enumerate() if thread.name == name and thread.ident is not None]
+        if found:
+            return found
+        threading.Event().wait(0.002)
+    raise AssertionError(f"nothing carries {vm}")
 
 
 def wait_for_end(threads: list[threading.Thread]) -> None:
@@ -327,7 +335,6 @@ def test_a_copy_ends_with_its_pool(make_moves: Callable[..., Moves], kind: str) 
         moves.fault(phase="setup", kind=kind)
     moves.start("v", "h2")
     left = threads_of(moves, "v")
-    assert left
     moves.pool.stop()
     wait_for_end(left)
 
