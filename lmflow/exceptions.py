@@ -46,6 +46,12 @@ class ConfigurationError(UsageError):
     code = "CONFIGURATION"
 
 
+class PluginError(ConfigurationError):
+    """A rule, strategy or hook that somebody added cannot be used, raised, took too long, or answered nonsense."""
+
+    code = "PLUGIN"
+
+
 class RefusedError(LmflowError):
     """A check said no before anything was changed; ``findings`` says why, one entry a reason."""
 

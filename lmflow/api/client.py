@@ -26,6 +26,7 @@ from lmflow.models import (
     PoolProfile,
     Run,
     RunState,
+    Site,
     StatusReport,
     Waits,
     WhyReport,
@@ -55,6 +56,7 @@ class Client(Records):
     """A database of runs and the pools they are in. Context manager; may be used from several threads.
 
     ``password`` gets the name of a profile and returns the password; it is asked at each login and never kept.
+    ``site`` holds the site's own rules, hooks and ways of placing VMs.
     ``notify`` is told what goes on while a run goes on, from the threads that do it; what it raises is logged.
     ``on_interrupt``: what a first SIGINT, SIGTERM or SIGHUP does to a run that is driven from the main thread:
     ``detach`` lets go of it, resumable; ``cancel`` asks for its cancel and waits for its end.
@@ -69,10 +71,12 @@ class Client(Records):
         profiles: Mapping[str, PoolProfile],
         password: Callable[[str], str],
         waits: Waits | None = None,
+        site: Site | None = None,
         notify: Notify | None = None,
         on_interrupt: str = "detach",
     ) -> None:
         super().__init__(database_url=database_url, waits=waits)
+        self._site = site or Site()
         self._profiles = dict(profiles)
         self._password = password
         self._notify = _make_harmless(notify) if notify else ignore_notice
@@ -312,6 +316,7 @@ class Client(Records):
         return Drive(
             database=self._database,
             waits=self._waits,
+            site=self._site,
             notify=self._notify,
             steering=steering or Steering(),
             cancel_by=self._cancel_by,

@@ -24,7 +24,7 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
 
 def check_group(name: str, snapshot: Snapshot) -> tuple[Finding, ...]:
     """Return every reason that the rules of one group find; KeyError for a group that does not exist."""
-    return tuple(finding for rule in GROUPS[name] for finding in rule(snapshot))
+    return tuple(finding for rule in GROUPS.get(name, ()) for finding in rule(snapshot))
 
 
 def check_all(snapshot: Snapshot) -> tuple[Finding, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lmflow.cli.demo_pool import PROFILE, find_demo
 from lmflow.exceptions import ConfigurationError, UsageError
-from lmflow.models import PoolProfile, Waits
+from lmflow.models import PoolProfile, Site, Waits
 
 if TYPE_CHECKING:
     from lmflow.api import Client, Records
@@ -26,6 +26,7 @@ class Place:
     profiles: Mapping[str, PoolProfile]
     password: Callable[[str], str] = dataclasses.field(repr=False)
     waits: Waits
+    site: Site = dataclasses.field(default_factory=Site)
     default_pool: str = ""
     on_interrupt: str = "detach"
 
@@ -44,6 +45,7 @@ class Place:
             profiles=self.profiles,
             password=self.password,
             waits=self.waits,
+            site=self.site,
             notify=notify,
             on_interrupt=self.on_interrupt,
         )
@@ -61,6 +63,7 @@ def find_place(app: LmflowApp) -> Place | None:
             profiles=settings.pools,
             password=settings.password,
             waits=settings.waits,
+            site=settings.site,
             default_pool=settings.default_pool,
             on_interrupt=settings.on_interrupt,
         )
@@ -73,6 +76,7 @@ def find_place(app: LmflowApp) -> Place | None:
         profiles={PROFILE: demo.make_profile()},
         password=demo.get_password,
         waits=demo.waits,
+        site=settings.site,
         default_pool=PROFILE,
         on_interrupt=settings.on_interrupt,
     )

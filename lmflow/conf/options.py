@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
-from lmflow.models import PoolProfile, Waits
+from lmflow.models import PoolProfile, Site, Waits
 
 POOL_PREFIX = "pool:"
 _WAITS = Waits()
+_SITE = Site()
 _PROFILE = PoolProfile(name="", addresses=())
 # Longer than any wait that is meant, and short enough for every clock and timer that it is given to.
 _YEAR = 31_536_000
@@ -88,6 +89,59 @@ waits_opts = [
     ),
 ]
 
+checks_group = cfg.OptGroup("checks", help="The rules that a migration is judged by: lmflow check --sources.")
+checks_opts = [
+    cfg.ListOpt("disabled", default=[], help="Names of rules that are not asked, such as host.version."),
+    cfg.FloatOpt(
+        "timeout",
+        default=_SITE.plugin_seconds,
+        min=0.01,
+        max=_YEAR,
+        help="How long one call of a rule or strategy that is not lmflow's own may take. Seconds.",
+    ),
+    cfg.StrOpt(
+        "own_vm",
+        default=_SITE.own_vm_uuid,
+        help="UUID of the VM in which lmflow runs, which it does not migrate: it would stop watching in the middle. "
+        "'auto' reads it from this machine; leave it empty when lmflow runs in no VM of its pools.",
+    ),
+]
+
+placement_group = cfg.OptGroup("placement", help="Where a VM goes when no destination is named.")
+placement_opts = [
+    cfg.StrOpt(
+        "strategy",
+        default=_SITE.strategy,
+        help="How the hosts that would take it are ranked: headroom (most free memory), spread (fewest VMs), pack "
+        "(least free memory), or one that an entry point of lmflow.strategies adds.",
+    ),
+    cfg.IntOpt(
+        "max_retries",
+        default=_SITE.max_retries,
+        min=0,
+        max=1000,
+        help="How many more hosts are tried when the chosen one turns out unfit before the VM is on its way.",
+    ),
+]
+
+hooks_group = cfg.OptGroup("hooks", help="What is run around each migration, on the machine that drives it.")
+hooks_opts = [
+    cfg.ListOpt("before", default=[], help="Entry points of lmflow.hooks, run before anything is changed."),
+    cfg.ListOpt("after", default=[], help="Entry points of lmflow.hooks, run once the VM is confirmed."),
+    cfg.StrOpt("command_before", default="", help="Command line, run without a shell; a JSON document is its stdin."),
+    cfg.StrOpt("command_after", default="", help="The same, once the VM is confirmed on its destination."),
+    cfg.FloatOpt("timeout", default=60.0, min=0.01, max=_YEAR, help="How long each of them may take. Seconds."),
+    cfg.StrOpt(
+        "on_failure",
+        default="warn",
+        choices=[
+            ("warn", "say so and go on"),
+            ("fatal", "before: end the run with nothing changed; after: leave it resumable at this step"),
+        ],
+        help="What the failure of a hook means.",
+    ),
+]
+
 pool_group_help = (
     "How to reach one pool. Write one such section for each pool, with its own name behind the colon. A run stores "
     "this name and the pool's UUID; it is not resumed in another pool. Capitals make no difference between two names."
@@ -151,11 +205,19 @@ pool_opts = [
 ]
 
 
+GROUPS = (
+    (waits_group, waits_opts),
+    (checks_group, checks_opts),
+    (placement_group, placement_opts),
+    (hooks_group, hooks_opts),
+)
+
+
 def list_opts() -> list[tuple[cfg.OptGroup, Sequence[cfg.Opt]]]:
     """Return all options by group, for oslo.config's generator; ``pool:name`` stands for any profile."""
     return [
         (default_group, default_opts),
         (database_group, database_opts),
-        (waits_group, waits_opts),
+        *GROUPS,
         (cfg.OptGroup(f"{POOL_PREFIX}name", help=pool_group_help), pool_opts),
     ]

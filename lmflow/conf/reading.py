@@ -97,7 +97,8 @@ class Reader:
         self._conf = cfg.ConfigOpts()
         self._conf.register_opts(options.default_opts)
         self._conf.register_opts(options.database_opts, group=options.database_group)
-        self._conf.register_opts(options.waits_opts, group=options.waits_group)
+        for group, opts in options.GROUPS:
+            self._conf.register_opts(opts, group=group)
         files = [str(path)] if path else []
         try:
             # With a name for the program: an interpreter that is embedded may have no sys.argv.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +13,7 @@ from types import MappingProxyType
 from lmflow.conf import options, reading
 from lmflow.conf.passwords import PasswordSource
 from lmflow.conf.reading import Reader
-from lmflow.models import PoolProfile, Tls, Waits
+from lmflow.models import Hook, PoolProfile, Site, Tls, Waits
 
 _ADDRESS = re.compile(r"[A-Za-z0-9._%-]+|[0-9A-Fa-f:.%]*:[0-9A-Fa-f:.%]*:[A-Za-z0-9:.%]*")
 
@@ -30,6 +31,7 @@ class Settings:
     default_pool: str
     pools: Mapping[str, PoolProfile]
     waits: Waits
+    site: Site = dataclasses.field(default_factory=Site)
     on_interrupt: str = "detach"
     config_file: Path | None = None
     sources: Mapping[str, PasswordSource] = dataclasses.field(default_factory=dict)
@@ -79,6 +81,7 @@ def make_settings(reader: Reader, env: Mapping[str, str], prompt: Callable[[str]
         default_pool=_default_pool(reader, pools),
         pools=MappingProxyType(pools),
         waits=_make_waits(reader),
+        site=_make_site(reader),
         on_interrupt=reader.get("DEFAULT", "on_interrupt"),
         config_file=reader.path,
         sources=MappingProxyType({name: _make_source(reader, name, env) for name in reader.pools}),
@@ -126,6 +129,27 @@ def _make_waits(reader: Reader) -> Waits:
             "late renewals would lose the lease",
         )
     return waits
+
+
+def _make_site(reader: Reader) -> Site:
+    seconds, fatal = float(reader.get("hooks", "timeout")), reader.get("hooks", "on_failure") == "fatal"
+    hooks = [
+        Hook(moment=moment, name=name, timeout_seconds=seconds, fatal=fatal)
+        for moment in ("before", "after")
+        for name in reader.get("hooks", moment)
+    ]
+    for moment in ("before", "after"):
+        words = tuple(shlex.split(reader.get("hooks", f"command_{moment}")))
+        if words:
+            hooks.append(Hook(moment=moment, command=words, timeout_seconds=seconds, fatal=fatal))
+    return Site(
+        rules_off=tuple(reader.get("checks", "disabled")),
+        strategy=reader.get("placement", "strategy"),
+        max_retries=reader.get("placement", "max_retries"),
+        plugin_seconds=float(reader.get("checks", "timeout")),
+        own_vm_uuid=reader.get("checks", "own_vm"),
+        hooks=tuple(hooks),
+    )
 
 
 def _make_profile(reader: Reader, name: str, env: Mapping[str, str]) -> PoolProfile:

@@ -8,10 +8,13 @@ from typing import Any
 from taskflow import flow
 from taskflow.patterns import linear_flow, unordered_flow
 
-from lmflow.flows.versions import check_version
+from lmflow.flows.versions import CURRENT, check_version
 from lmflow.tasks.await_pool_migrate import AwaitPoolMigrate
+from lmflow.tasks.connect_storage import ConnectStorage
+from lmflow.tasks.copy_kernel import CopyKernel
+from lmflow.tasks.eject_local_iso import EjectLocalISO
+from lmflow.tasks.hooks_before import HooksBefore
 from lmflow.tasks.observe import Observe
-from lmflow.tasks.pre_migrate import PreMigrate
 from lmflow.tasks.record_intent import RecordIntent
 from lmflow.tasks.submit_pool_migrate import SubmitPoolMigrate
 from lmflow.tasks.validate_cpu import ValidateCPU
@@ -19,6 +22,7 @@ from lmflow.tasks.validate_host import ValidateHost
 from lmflow.tasks.validate_memory import ValidateMemory
 from lmflow.tasks.validate_network import ValidateNetwork
 from lmflow.tasks.validate_pool import ValidatePool
+from lmflow.tasks.validate_site import ValidateSite
 from lmflow.tasks.validate_sr import ValidateSR
 from lmflow.tasks.validate_vm import ValidateVM
 
@@ -26,7 +30,7 @@ NAME = "move"
 FACTORY = "lmflow.flows.move:make_move_flow"
 
 
-def make_move_flow(request: Mapping[str, Any], version: int = 1) -> flow.Flow:
+def make_move_flow(request: Mapping[str, Any], version: int = CURRENT) -> flow.Flow:
     """Compose the flow. ``request`` is a MoveRequest as JSON, ``version`` the one that the run was created with."""
     check_version(NAME, version, request)
     validations = unordered_flow.Flow("validate").add(
@@ -37,12 +41,13 @@ def make_move_flow(request: Mapping[str, Any], version: int = 1) -> flow.Flow:
         ValidateCPU(),
         ValidateMemory(),
         ValidateVM(),
+        ValidateSite(),
     )
     return linear_flow.Flow(NAME).add(
         RecordIntent(),
         Observe(),
         validations,
-        PreMigrate(),
+        linear_flow.Flow("pre_migrate").add(HooksBefore(), EjectLocalISO(), ConnectStorage(), CopyKernel()),
         SubmitPoolMigrate(),
         AwaitPoolMigrate(),
     )

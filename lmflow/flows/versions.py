@@ -8,7 +8,7 @@ from typing import Any, Final
 from lmflow.exceptions import ConfigurationError
 from lmflow.models import MoveRequest
 
-CURRENT: Final = 1
+CURRENT: Final = 2
 
 
 def check_version(name: str, version: int, request: Mapping[str, Any]) -> None:

@@ -32,8 +32,37 @@ if TYPE_CHECKING:
         VmCheck,
     )
     from lmflow.models.evidence import StartedTask, TaskView, WitnessView, XenopsTask
-    from lmflow.models.pool import PBD, PIF, SR, VBD, VDI, VIF, VM, Finding, Host, Network, Pool, Snapshot, XapiError
-    from lmflow.models.requests import Attempt, Event, Lease, MoveRequest, Owner, PoolProfile, Run, RunState, Tls, Waits
+    from lmflow.models.pool import (
+        PBD,
+        PIF,
+        SR,
+        VBD,
+        VDI,
+        VIF,
+        VM,
+        Finding,
+        Host,
+        Network,
+        Pool,
+        Snapshot,
+        Terms,
+        VMGroup,
+        XapiError,
+    )
+    from lmflow.models.requests import (
+        Attempt,
+        Event,
+        Lease,
+        MoveOptions,
+        MoveRequest,
+        Owner,
+        PoolProfile,
+        Run,
+        RunState,
+        Tls,
+        Waits,
+    )
+    from lmflow.models.site import Hook, Site
 
 __all__ = [
     "CHECK_SCHEMA",
@@ -52,10 +81,12 @@ __all__ = [
     "Description",
     "Event",
     "Finding",
+    "Hook",
     "Host",
     "HostVerdict",
     "Lease",
     "Model",
+    "MoveOptions",
     "MoveRequest",
     "Network",
     "Notice",
@@ -68,12 +99,15 @@ __all__ = [
     "Refusal",
     "Run",
     "RunState",
+    "Site",
     "Snapshot",
     "StartedTask",
     "StatusLine",
     "StatusReport",
     "TaskView",
+    "Terms",
     "Tls",
+    "VMGroup",
     "VmCheck",
     "Waits",
     "WhyReport",
@@ -123,12 +157,15 @@ _FAMILIES = {
         "Network",
         "Pool",
         "Snapshot",
+        "Terms",
+        "VMGroup",
         "XapiError",
     ),
     "lmflow.models.requests": (
         "Attempt",
         "Event",
         "Lease",
+        "MoveOptions",
         "MoveRequest",
         "Owner",
         "PoolProfile",
@@ -136,6 +173,10 @@ _FAMILIES = {
         "RunState",
         "Tls",
         "Waits",
+    ),
+    "lmflow.models.site": (
+        "Hook",
+        "Site",
     ),
 }
 _HOMES = {name: family for family, names in _FAMILIES.items() for name in names}

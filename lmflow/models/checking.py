@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from lmflow.models.base import Model
-from lmflow.models.pool import PBD, PIF, SR, VM, Finding, Host, Network, Pool, Snapshot
+from lmflow.models.pool import PBD, PIF, SR, VM, Finding, Host, Network, Pool, Snapshot, Terms, VMGroup
 
 CHECK_SCHEMA: Final = "lmflow.check/1"
 
@@ -19,7 +19,8 @@ class Overview(Model):
     """What the rules need for some VMs and every host, read at ``observed_at`` (seconds since 1970, ours).
 
     ``vms`` holds every VM that takes memory on a host, control domains too; only the VMs that were asked for have
-    disks, interfaces and their guest's features. ``srs``, ``pbds``, ``networks`` and ``pifs`` are the whole pool's.
+    disks, interfaces and their guest's features. ``srs``, ``pbds``, ``networks``, ``pifs`` and ``groups`` are the whole
+    pool's. ``may_migrate`` and ``terms`` are as in Snapshot.
     """
 
     observed_at: float
@@ -30,6 +31,9 @@ class Overview(Model):
     pbds: tuple[PBD, ...] = ()
     networks: tuple[Network, ...] = ()
     pifs: tuple[PIF, ...] = ()
+    groups: tuple[VMGroup, ...] = ()
+    may_migrate: bool | None = None
+    terms: Terms = dataclasses.field(default_factory=Terms)
 
     def get_vm(self, uuid: str) -> VM:
         """Return the VM; KeyError when the overview does not hold it."""
@@ -64,6 +68,8 @@ class Overview(Model):
             pifs=tuple(pif for net in network_uuids for host in near for pif in self._pifs.get((net, host), ())),
             boot_asked=False,
             free_bytes=self._free.get(host_uuid),
+            may_migrate=self.may_migrate,
+            terms=self.terms,
         )
 
     @functools.cached_property
@@ -115,7 +121,7 @@ class HostVerdict(Model):
     """What the rules say about one VM on one host.
 
     ``present``: the VM runs there now, so no rule was asked. ``ok``: the VM may move there; true exactly when there is
-    no finding and it is not there already. ``headroom_bytes`` is the memory left there after the move (for the present
+    finding that refuses and it is not there already; ``warnings`` refuse nothing. ``headroom_bytes`` is the memory left there after the move (for the present
     host: now), None when its size is unknown. ``asked_pool``: XAPI itself was asked too.
     """
 
@@ -126,6 +132,7 @@ class HostVerdict(Model):
     findings: tuple[Finding, ...] = ()
     headroom_bytes: int | None = None
     asked_pool: bool = False
+    warnings: tuple[Finding, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

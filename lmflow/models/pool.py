@@ -18,12 +18,13 @@ class XapiError(Model):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class VDI(Model):
-    """A disk image on an SR."""
+    """A disk image on an SR. ``on_boot`` is ``persist``, or ``reset`` for a disk that forgets at each boot."""
 
     uuid: str
     name_label: str
     sr_uuid: str
     sm_config: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    on_boot: str = "persist"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class VIF(Model):
 class VM(Model):
     """A VM record. ``can_suspend`` is the guest's ``feature-suspend``, None when no guest metrics exist.
 
-    ``vcpus_unrestricted``: its platform lets it have more VCPUs than its host has CPUs.
+    ``vcpus_unrestricted``: its platform lets it have more VCPUs than its host has CPUs. ``is_immobile``: its platform
+    says that it may not move, or it runs VMs itself. ``group_uuids`` are its VM groups.
     """
 
     uuid: str
@@ -82,6 +84,12 @@ class VM(Model):
     vifs: tuple[VIF, ...] = ()
     vcpus_max: int = 0
     vcpus_unrestricted: bool = False
+    is_immobile: bool = False
+    has_pci: bool = False
+    has_vgpu: bool = False
+    has_vusb: bool = False
+    ha_restart_priority: str = ""
+    group_uuids: tuple[str, ...] = ()
 
     @property
     def needed_bytes(self) -> int:
@@ -95,7 +103,7 @@ class Host(Model):
 
     ``cpu_features`` is what HVM guests see, ``cpu_features_pv`` what PV guests see; one set for both on old releases.
     ``cpu_count`` 0 and no ``hardware_platform_versions``: the host does not say. ``memory_overhead_bytes`` is the
-    hypervisor's own.
+    hypervisor's own. ``guest_files``: it announces lmflow's plugin for kernels in its dom0.
     """
 
     uuid: str
@@ -115,6 +123,7 @@ class Host(Model):
     memory_overhead_bytes: int = 0
     cpu_count: int = 0
     hardware_platform_versions: tuple[int, ...] = ()
+    guest_files: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,7 +138,7 @@ class SR(Model):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PBD(Model):
-    """A host's connection to an SR."""
+    """A host's connection to an SR. Its ``device_config`` may hold a password, and so stands nowhere here."""
 
     uuid: str
     sr_uuid: str
@@ -152,22 +161,56 @@ class Network(Model):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PIF(Model):
-    """A host's physical interface on a network."""
+    """A host's physical interface on a network. ``ip`` '' and no ``ipv6``: it has no address."""
 
     uuid: str
     network_uuid: str
     host_uuid: str
     currently_attached: bool
+    management: bool = False
+    ip: str = ""
+    ipv6: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VMGroup(Model):
+    """VMs that belong together. ``placement`` is ``normal`` or ``anti_affinity``: then they shall be far apart."""
+
+    uuid: str
+    name_label: str
+    placement: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Pool(Model):
-    """The pool; the coordinator is the host that its members obey."""
+    """The pool; the coordinator is the host that its members obey.
+
+    With ``ha_enabled`` it means to survive the loss of ``ha_failures_to_tolerate`` hosts, and has a plan for
+    ``ha_plan_exists_for``.
+    """
 
     uuid: str
     name_label: str
     coordinator_uuid: str
     rolling_upgrade: bool = False
+    ha_enabled: bool = False
+    ha_failures_to_tolerate: int = 0
+    ha_plan_exists_for: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Terms(Model):
+    """On which terms a migration is judged, beyond VM and destination.
+
+    ``force``: XAPI is told to skip some of its checks. ``network_uuid``: the network that carries the migration, '' for
+    the management network. ``eject_local_iso``: a disc on storage that cannot follow is taken out and put in again.
+    ``own_vm_uuid``: the VM in which lmflow itself runs, '' when it runs in none of this pool.
+    """
+
+    force: bool = False
+    network_uuid: str = ""
+    eject_local_iso: bool = False
+    own_vm_uuid: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -179,6 +222,10 @@ class Snapshot(Model):
     ``VM.assert_can_boot_here`` said for the destination, None for yes, or when it was not asked (``boot_asked``
     false): then rules judge from records what it would have said. ``free_bytes`` is what the destination has left by
     XAPI's arithmetic on records, None when that was not computed.
+
+    ``pifs`` also holds the management interfaces and those on the migration network of source and destination.
+    ``may_migrate``: our role in the pool allows pool_migrate, None when that could not be read. ``reserved_by`` names
+    the VMs that are scheduled to be on the destination with no operation under way that would bring them there.
     """
 
     observed_at: float
@@ -194,6 +241,9 @@ class Snapshot(Model):
     boot_check: XapiError | None = None
     boot_asked: bool = True
     free_bytes: int | None = None
+    may_migrate: bool | None = None
+    reserved_by: tuple[str, ...] = ()
+    terms: Terms = Terms()
 
     def host(self, uuid: str | None) -> Host | None:
         """Return the host of that UUID, or None when the snapshot does not hold it."""
@@ -202,9 +252,16 @@ class Snapshot(Model):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding(Model):
-    """One reason why not. ``code`` is XAPI's code that it forestalls, or one of ours in the same style."""
+    """One reason why not. ``code`` is XAPI's code that it forestalls, or one of ours in the same style.
+
+    ``elsewhere``: another host might do better. ``warning``: it is worth knowing and refuses nothing; ``forced``: it
+    would refuse, and ``force`` overrides it.
+    """
 
     rule: str
     code: str
     message: str
     remedy: str
+    elsewhere: bool = True
+    warning: bool = False
+    forced: bool = False

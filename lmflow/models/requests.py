@@ -60,9 +60,37 @@ class Waits(Model):
     cancel_seconds: float = 30.0
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MoveOptions(Model):
+    """How a VM is to be migrated. None leaves a matter as it is by default.
+
+    ``force``: XAPI skips its checks of CPU, PV drivers and "may not move". ``network_uuid``: the network that carries
+    the copy, by default the management network. ``compress``: whether XAPI compresses it. ``deadline_seconds`` since
+    the run was created, ``no_progress_seconds`` since the last progress: then its cancel is asked for. ``guest_seconds``:
+    how long the guest's agent is waited for after the arrival. ``eject_local_iso``: take a disc out that cannot follow,
+    and put it in again if the VM stays. ``keep_source_kernel``: leave the source's copy of an external kernel.
+    ``strict``: what is a warning otherwise refuses.
+    """
+
+    force: bool = False
+    network_uuid: str = ""
+    network_name: str = ""
+    compress: bool | None = None
+    deadline_seconds: float | None = None
+    no_progress_seconds: float | None = None
+    guest_seconds: float = 0.0
+    eject_local_iso: bool = False
+    keep_source_kernel: bool = False
+    strict: bool = False
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class MoveRequest(Model):
-    """One migration, with every name resolved. ``request_id`` names it for ever."""
+    """One migration, with every name resolved. ``request_id`` names it for ever.
+
+    ``max_retries``: None where a destination was named; otherwise how many more hosts may be tried if this one turns
+    out unfit. ``ignored_uuids``: the hosts that were tried before.
+    """
 
     request_id: str
     pool_profile: str
@@ -75,6 +103,9 @@ class MoveRequest(Model):
     destination_name: str
     reason: str = ""
     requested_by: str = ""
+    options: MoveOptions = MoveOptions()
+    max_retries: int | None = None
+    ignored_uuids: tuple[str, ...] = ()
 
 
 class RunState(enum.StrEnum):

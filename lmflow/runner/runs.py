@@ -13,15 +13,17 @@ from lmflow.db.owner import current_owner, is_dead
 from lmflow.exceptions import ConfigurationError, FlowSuspended, LeaseLost, LockedError, UnreachableError
 from lmflow.flows import move, settle
 from lmflow.flows.versions import CURRENT
-from lmflow.models import Lease, MoveRequest, Notice, Outcome, Run, RunState, Waits
+from lmflow.models import Lease, MoveRequest, Notice, Outcome, Run, RunState, Site, Waits
 from lmflow.runner import ending
 from lmflow.runner.engine import run_flow
 from lmflow.runner.heartbeat import Heartbeat
 from lmflow.runner.recall import recall_outcome
 from lmflow.runner.signals import steered_by_signals
 from lmflow.runner.takeover import take_lease
+from lmflow.tasks.connect_storage import ConnectStorage
 from lmflow.tasks.context import Context, ignore_notice
-from lmflow.tasks.pre_migrate import PreMigrate
+from lmflow.tasks.copy_kernel import CopyKernel
+from lmflow.tasks.eject_local_iso import EjectLocalISO
 from lmflow.tasks.record_intent import RecordIntent
 from lmflow.tasks.steering import Steering
 from lmflow.xapi.connection import Connection
@@ -33,13 +35,15 @@ LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Drive:
-    """How a run is driven from here: where it is kept, how long is waited, who is told, whose hand is on it.
+    """How a run is driven from here: where it is kept, how long is waited, what the site has set, who is told, whose
+    hand is on it.
 
     ``cancel_by``: on a first signal the cancel of the run is asked for, in this name; '' lets go of it.
     """
 
     database: Database
     waits: Waits
+    site: Site = dataclasses.field(default_factory=Site)
     notify: Callable[[Notice], None] = ignore_notice
     steering: Steering = dataclasses.field(default_factory=Steering)
     cancel_by: str = ""
@@ -117,7 +121,7 @@ def take_up(
 
 def _repair(context: Context, run: Run) -> Outcome:
     context.record("repairing", {})
-    for task in (PreMigrate(), RecordIntent()):
+    for task in (CopyKernel(), ConnectStorage(), EjectLocalISO(), RecordIntent()):
         task.revert(context)
     return ending.end_reverted(context, run)
 
@@ -204,6 +208,7 @@ def _make_context(drive: Drive, connection: Connection, run: Run, fence: Fence) 
         run_uuid=run.uuid,
         request=run.request,
         waits=drive.waits,
+        site=drive.site,
         notify=drive.notify,
         steering=drive.steering,
     )

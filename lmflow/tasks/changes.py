@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from lmflow.exceptions import (
     FlowSuspended,
@@ -25,19 +25,24 @@ from lmflow.xapi import async_tasks
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Change:
-    """The latest word on one change. ``attempt_id`` marks the call that makes it, in the pool's own task."""
+    """The latest word on one change. ``attempt_id`` marks the call that makes it, in the pool's own task.
+
+    ``object_uuid`` is its identity within its kind; ``object_name`` is for people; ``data`` is what its undoing needs.
+    """
 
     kind: str
     object_uuid: str
     step: str
     attempt_id: str
+    object_name: str = ""
+    data: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def list_changes(context: Context) -> tuple[Change, ...]:
     """Return the latest word on each change of the run, in the order in which they were first intended."""
     latest: dict[tuple[str, str], Change] = {}
     for event in context.database.events.list(context.run_uuid, kind="change"):
-        change = Change(**{f.name: str(event.data[f.name]) for f in dataclasses.fields(Change)})
+        change = Change(**{f.name: event.data[f.name] for f in dataclasses.fields(Change) if f.name in event.data})
         latest[change.kind, change.object_uuid] = change
     return tuple(latest.values())
 

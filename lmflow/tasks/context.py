@@ -11,7 +11,7 @@ from typing import Any
 from lmflow.db.database import Database
 from lmflow.db.fence import Fence
 from lmflow.exceptions import FlowSuspended, LeaseLost, UnreachableError
-from lmflow.models import MoveRequest, Notice, Waits
+from lmflow.models import MoveRequest, Notice, Site, Waits
 from lmflow.tasks.steering import CancelWish, Steering
 from lmflow.xapi.connection import Connection
 
@@ -41,6 +41,7 @@ class Context:
     run_uuid: str
     request: MoveRequest
     waits: Waits
+    site: Site = dataclasses.field(default_factory=Site)
     notify: Callable[[Notice], None] = ignore_notice
     steering: Steering = dataclasses.field(default_factory=Steering)
     cancelling: Cancelling = dataclasses.field(default_factory=Cancelling)

@@ -116,15 +116,15 @@ def _is_uncancellable(pool: SimulatedPool) -> bool:
     return any(t["status"] == "pending" and not t["allowed_operations"] and t["progress"] > 0.5 for t in tasks)
 
 
-@pytest.mark.parametrize("atom", ["validate_host", "pre_migrate"])
+@pytest.mark.parametrize("atom", ["validate_host", "connect_storage"])
 def test_54_an_interrupted_run_is_taken_up_and_cancelled_before_anything_is_sent(
     simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, atom: str
 ) -> None:
     pool = simulator(write_world(tmp_path / "p.json", unplug_b))
-    call = {"validate_host": "host.get_all_records", "pre_migrate": "PBD.plug"}[atom]
+    call = {"validate_host": "host.get_all_records", "connect_storage": "PBD.plug"}[atom]
     pool.control("POST", "/hold", {"call": call, "nth": 3 if atom == "validate_host" else 1, "point": "request_read"})
     owner = begin(scene)
-    if atom == "pre_migrate":
+    if atom == "connect_storage":
         kill_at_hold(pool, scene, owner, point="request_read", call=call)
     else:
         pool.control("POST", "/release", {})
@@ -134,7 +134,7 @@ def test_54_an_interrupted_run_is_taken_up_and_cancelled_before_anything_is_sent
     assert pool.audit("VM.pool_migrate") == []
     assert state_of(scene) == "failed"
     plugs = [m for m in pool.changing_calls() if "PBD" in m]
-    assert plugs == (["Async.PBD.plug", "Async.PBD.unplug"] if atom == "pre_migrate" else [])
+    assert plugs == (["Async.PBD.plug", "Async.PBD.unplug"] if atom == "connect_storage" else [])
 
 
 def test_54_an_interrupted_migration_is_taken_up_and_its_task_cancelled(

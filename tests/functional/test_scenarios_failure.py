@@ -127,7 +127,7 @@ def test_47_an_error_after_the_move_is_migrated_even_without_a_witness(
     (run,) = scene.runs()
     assert run["state"] == "success"
     begun = "".join(atoms_begun(scene))
-    assert "post_migrate" in begun
+    assert "await_settled" in begun
     assert is_plugged(pool, "B")
     assert "Async.PBD.unplug" not in pool.changing_calls()
 

@@ -25,11 +25,11 @@ BOUNDARIES = [
     "record_intent",
     "observe",
     "validate_vm",
-    "pre_migrate",
+    "connect_storage",
     "submit_pool_migrate",
     "await_pool_migrate",
     "verify_on_destination",
-    "post_migrate",
+    "await_settled",
     "conclude",
 ]
 

@@ -23,17 +23,29 @@ NAMES = {
         "validate_cpu",
         "validate_memory",
         "validate_vm",
-        "pre_migrate",
+        "validate_site",
+        "hooks_before",
+        "eject_local_iso",
+        "connect_storage",
+        "copy_kernel",
         "submit_pool_migrate",
         "await_pool_migrate",
     },
-    "settle": {"verify_on_destination", "post_migrate", "conclude"},
+    "settle": {
+        "verify_on_destination",
+        "await_settled",
+        "release_source_storage",
+        "strip_base_mirror",
+        "remove_source_kernel",
+        "hooks_after",
+        "conclude",
+    },
 }
 
 
 def _request() -> dict[str, Any]:
-    fields = dict.fromkeys(inspect.signature(MoveRequest).parameters, "x")
-    return MoveRequest(**fields).to_json()
+    needed = (p.name for p in inspect.signature(MoveRequest).parameters.values() if p.default is p.empty)
+    return MoveRequest(**dict.fromkeys(needed, "x")).to_json()
 
 
 def _atoms(flow: Any) -> Iterator[Any]:
@@ -47,7 +59,7 @@ def _atoms(flow: Any) -> Iterator[Any]:
 @pytest.fixture(params=sorted(NAMES))
 def flow(request: pytest.FixtureRequest) -> Any:
     module = importlib.import_module(f"lmflow.flows.{request.param}")
-    return getattr(module, f"make_{request.param}_flow")(_request(), 1)
+    return getattr(module, f"make_{request.param}_flow")(_request())
 
 
 def test_names_in_the_database_stay(flow: Any) -> None:

@@ -9,7 +9,7 @@ from lmflow.models import Run
 from lmflow.visualize import EXAMPLE_REQUEST, Picture
 
 BEFORE = (
-    *("record_intent", "observe", "pre_migrate", "submit_pool_migrate"),
+    *("record_intent", "observe", "connect_storage", "submit_pool_migrate"),
     *(f"validate_{what}" for what in ("pool", "host", "sr", "network", "cpu", "memory", "vm")),
 )
 

@@ -44,11 +44,11 @@ def atom(name: str, state: str) -> Notice:
 
 
 def test_an_atom_is_one_line_when_it_ends(plain: PlainDisplay, stream: io.StringIO, clock: Clock) -> None:
-    plain.show(atom("pre_migrate", "RUNNING"))
+    plain.show(atom("connect_storage", "RUNNING"))
     assert not stream.getvalue()
     clock.now += 1.26
-    plain.show(atom("pre_migrate", "SUCCESS"))
-    assert stream.getvalue() == "  ok     pre_migrate                1.3 s\n"
+    plain.show(atom("connect_storage", "SUCCESS"))
+    assert stream.getvalue() == "  ok     connect_storage                1.3 s\n"
 
 
 def test_an_atom_begun_by_another_process_has_no_duration(plain: PlainDisplay, stream: io.StringIO) -> None:
@@ -66,10 +66,10 @@ def test_progress_is_a_line_each_ten_seconds(plain: PlainDisplay, stream: io.Str
 def test_a_check_that_says_no_has_not_failed(plain: PlainDisplay, stream: io.StringIO) -> None:
     plain.show(atom("validate_sr", "FAILURE"))
     plain.show(atom("validate_sr", "REVERTED"))
-    plain.show(atom("pre_migrate", "REVERTED"))
+    plain.show(atom("connect_storage", "REVERTED"))
     assert [line.split() for line in stream.getvalue().splitlines()] == [
         ["NO", "validate_sr"],
-        ["undone", "pre_migrate"],
+        ["undone", "connect_storage"],
     ]
 
 

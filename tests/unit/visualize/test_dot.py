@@ -156,7 +156,7 @@ def test_flows_and_parallel_steps_are_clusters() -> None:
     assert len(graph.nodes) == 15
     (into,) = ((a, looks) for a, _, looks in graph.edges if "lhead" in looks)
     assert (into[0], into[1]["lhead"], into[1]["label"]) == ("n_observe", "cluster_n_validate_pool", "  snapshot")
-    assert ("n_verify_on_destination", "n_post_migrate") in graph.shown()
+    assert ("n_verify_on_destination", "n_await_settled") in graph.shown()
     assert len(graph.shown()) == 8
 
 

@@ -71,14 +71,14 @@ def test_durations_and_attempts_come_from_the_events() -> None:
 
 def test_a_failure_shows_its_code_and_what_could_not_be_undone() -> None:
     rows = [
-        Row("pre_migrate", "REVERTED"),
+        Row("connect_storage", "REVERTED"),
         Row("await_pool_migrate", "FAILURE", "VM.pool_migrate failed with HOST_NOT_ENOUGH_FREE_MEMORY ['5', '4']"),
         Row("validate_sr", "REVERT_FAILURE", "validate_sr: it broke"),
     ]
-    events = make_events((1.0, "left", {"task": "pre_migrate", "text": "PBD 12 is still plugged"}))
+    events = make_events((1.0, "left", {"task": "connect_storage", "text": "PBD 12 is still plugged"}))
     text = visualize.render(draw(make_run(RunState.DIRTY, "left a PBD"), rows, events=events), ascii_only=True)
     assert "XX await_pool_migrate  FAILED  HOST_NOT_ENOUGH_FREE_MEMORY" in text
-    assert "pre_migrate left: PBD 12 is still plugged" in text
+    assert "connect_storage left: PBD 12 is still plugged" in text
     assert "validate_sr: NOT UNDONE validate_sr: it broke" in text
     assert "DIRTY: left a PBD" in text
     assert "XX FAILED" in text.splitlines()[-1], "a legend explains the marks"

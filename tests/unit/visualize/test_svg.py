@@ -195,7 +195,10 @@ def test_each_state_has_its_own_mark_and_word() -> None:
 
 
 def test_a_failure_shows_its_code_and_what_could_not_be_undone() -> None:
-    rows = [Row("validate_sr", "REVERTED", "it said VM_REQUIRES_SR"), Row("pre_migrate", "REVERT_FAILURE", "it broke")]
+    rows = [
+        Row("validate_sr", "REVERTED", "it said VM_REQUIRES_SR"),
+        Row("connect_storage", "REVERT_FAILURE", "it broke"),
+    ]
     words = Drawing(visualize.render(draw_run(answers.make_run(RunState.DIRTY), rows), "svg")).words()
     assert "VM_REQUIRES_SR" in words
     assert "FAILED, undone" in words
@@ -224,7 +227,7 @@ def test_it_tells_those_who_hear_it() -> None:
     told = root[1].text or ""
     assert "in parallel validate_pool, validate_host" in told
     assert "point of no return" in told
-    assert told.endswith("Flow settle: verify_on_destination; post_migrate; conclude.")
+    assert told.endswith("Flow settle: verify_on_destination; await_settled; conclude.")
 
 
 def test_a_picture_of_nothing_is_one() -> None:

@@ -9,14 +9,14 @@ from lmflow.tasks.context import Context
 from lmflow.xapi import reads
 
 
-class PostMigrate(BaseTask):
+class AwaitSettled(BaseTask):
     """Wait until the pool has cleared its own marks of the migration from the VM.
 
     Running it twice waits twice. It changes nothing and has no revert: the VM is there, and stays. Marks that do
     not go away (ghost operations are known in the field) are recorded and do not hold up the run.
     """
 
-    NAME = "post_migrate"
+    NAME = "await_settled"
     AFTER_SUBMIT = True
     REQUIRES = ("view",)
     PROVIDES = "traces"

@@ -17,7 +17,7 @@ from lmflow.xapi import reads, witness
 PLUG = "plug_pbd"
 
 
-class PreMigrate(BaseTask):
+class ConnectStorage(BaseTask):
     """Plug the destination's PBDs of the shared SRs that the VM's disks are on.
 
     Running it twice is safe: each plug is written down before it is sent, one that is plugged is left alone, and
@@ -25,7 +25,7 @@ class PreMigrate(BaseTask):
     were proved to be our doing, and touches nothing at the destination unless the VM is proved not to be there.
     """
 
-    NAME = "pre_migrate"
+    NAME = "connect_storage"
     REQUIRES = ("snapshot",)
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
@@ -165,4 +165,4 @@ def _is_said_to_be_there(context: Context, hosts: tuple[Host, ...]) -> bool:
 
 def _leave(context: Context, change: changes.Change, why: str) -> None:
     text = f"PBD {change.object_uuid} on {context.request.destination_name} stays plugged: {why}"
-    context.record("left", {"task": PreMigrate.NAME, "text": text})
+    context.record("left", {"task": ConnectStorage.NAME, "text": text})
