@@ -64,6 +64,10 @@ class RefusedError(LmflowError):
         self.findings = tuple(findings)
 
 
+class UnknownUUIDError(UsageError, RefusedError):
+    """A UUID names nothing in the pool: misspelt for a person, an answer for a program that has had it in its books."""
+
+
 class MigrationFailedError(LmflowError):
     """The migration was tried and the VM is verified elsewhere than on the destination."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lmflow.api.atom import MigrateTask
     from lmflow.api.client import Client
     from lmflow.api.records import Records
+    from lmflow.api.ways import Ways
     from lmflow.exceptions import (
         CancelledError,
         ConfigurationError,
@@ -34,13 +35,17 @@ if TYPE_CHECKING:
         Description,
         Event,
         Finding,
+        Hook,
+        MoveOptions,
         Notice,
         Outcome,
         PoolProfile,
         Run,
         RunState,
+        Site,
         StatusReport,
         Tls,
+        Try,
         Waits,
         WhyReport,
     )
@@ -57,11 +62,13 @@ __all__ = [
     "Event",
     "Finding",
     "FlowSuspended",
+    "Hook",
     "LmflowError",
     "LockedError",
     "LoginError",
     "MigrateTask",
     "MigrationFailedError",
+    "MoveOptions",
     "Notice",
     "Outcome",
     "PoolProfile",
@@ -69,12 +76,15 @@ __all__ = [
     "RefusedError",
     "Run",
     "RunState",
+    "Site",
     "StatusReport",
     "Steering",
     "Tls",
+    "Try",
     "UnreachableError",
     "UsageError",
     "Waits",
+    "Ways",
     "WhyReport",
 ]
 
@@ -84,6 +94,7 @@ _HOMES = {
     "MigrateTask": "lmflow.api.atom",
     "Records": "lmflow.api.records",
     "Steering": "lmflow.tasks.steering",
+    "Ways": "lmflow.api.ways",
 }
 
 

@@ -8,10 +8,12 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from lmflow import visualize
-from lmflow.api.client import Client, Notify
+from lmflow.api.client import Client
+from lmflow.api.driving import Notify
+from lmflow.api.ways import Ways
 from lmflow.models import (
     Cancellation,
     CheckReport,
@@ -19,8 +21,10 @@ from lmflow.models import (
     Event,
     Notice,
     Outcome,
+    PoolObject,
     PoolProfile,
     Run,
+    Site,
     StatusReport,
     Waits,
     WhyReport,
@@ -52,13 +56,14 @@ class AsyncClient:
         profiles: Mapping[str, PoolProfile],
         password: Callable[[str], str],
         waits: Waits | None = None,
+        site: Site | None = None,
         notify: Notify | None = None,
         at_once: int = 64,
     ) -> None:
         self._waits = waits or Waits()
         self._notify = notify
         self._open = lambda tell: Client(
-            database_url=database_url, profiles=profiles, password=password, waits=self._waits, notify=tell
+            database_url=database_url, profiles=profiles, password=password, waits=self._waits, site=site, notify=tell
         )
         self._client: Client | None = None
         self._driving = ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="lmflow-run")
@@ -90,8 +95,8 @@ class AsyncClient:
         request_id: str = "",
         reason: str = "",
         requested_by: str = "",
-        strict: bool = False,
         steering: Steering | None = None,
+        **ways: Unpack[Ways],
     ) -> Outcome:
         """Migrate the VM and return how it ended; all as in ``Client.migrate``."""
         client = self._entered
@@ -104,8 +109,8 @@ class AsyncClient:
                 request_id=request_id,
                 reason=reason,
                 requested_by=requested_by,
-                strict=strict,
                 steering=hand,
+                **ways,
             ),
         )
 
@@ -146,10 +151,28 @@ class AsyncClient:
         )
 
     async def check(
-        self, vms: Sequence[str], destination: str = "", *, pool: str = "", ask_pool: bool = False
+        self,
+        vms: Sequence[str],
+        destination: str = "",
+        *,
+        pool: str = "",
+        ask_pool: bool = False,
+        network: str = "",
+        force: bool = False,
+        eject_local_iso: bool = False,
     ) -> CheckReport:
         """Ask every rule for these VMs and the destination, or all hosts; changes nothing."""
-        return await self._look(lambda client: client.check(vms, destination, pool=pool, ask_pool=ask_pool))
+        return await self._look(
+            lambda client: client.check(
+                vms,
+                destination,
+                pool=pool,
+                ask_pool=ask_pool,
+                network=network,
+                force=force,
+                eject_local_iso=eject_local_iso,
+            )
+        )
 
     async def status(self) -> StatusReport:
         """Say of each open run how it stands; reads the pools now."""
@@ -170,6 +193,14 @@ class AsyncClient:
     async def run(self, text: str) -> Run:
         """Return the run of that UUID, unique beginning of one, or request id; UsageError with candidates."""
         return await self._look(lambda client: client.run(text))
+
+    async def find_request(self, request_id: str) -> Run | None:
+        """Return the latest try of the request of exactly this id; None when it was never made."""
+        return await self._look(lambda client: client.find_request(request_id))
+
+    async def objects(self, run: str) -> tuple[PoolObject, ...]:
+        """Return everything that the run created or changed in its pool, with its fate; asks no pool."""
+        return await self._look(lambda client: client.objects(run))
 
     async def condition(self, run: Run) -> str:
         """Return the run's state, or ``interrupted`` when it is running and its owner is gone."""

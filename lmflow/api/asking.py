@@ -9,11 +9,13 @@ import re
 import uuid
 from collections.abc import Sequence
 
+from lmflow.api.ways import Confirm, Ways, find_differences, split
 from lmflow.exceptions import RefusedError, UsageError
-from lmflow.models import VM, Finding, Host, MoveRequest, Run
+from lmflow.models import VM, Finding, Host, MoveOptions, MoveRequest, Run
 from lmflow.runner.names import find_matches, get_match
 from lmflow.xapi import reads
 from lmflow.xapi.connection import Connection
+from lmflow.xapi.networks import list_networks
 
 _UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 
@@ -22,7 +24,9 @@ _UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 class Wanted:
     """A migration as it is asked for. ``vm`` and ``destination`` are names, UUIDs or unique beginnings of either.
 
-    ``destination`` '' leaves the choice to lmflow; ``request_id`` '' means that it is asked for once.
+    ``destination`` '' leaves the choice to lmflow; ``request_id`` '' means that it is asked for once. ``max_retries``
+    None is as the site has set it; it matters where the choice is lmflow's. ``network`` is resolved when the request is
+    made, and then one of the ``options``.
     """
 
     vm: str
@@ -30,6 +34,18 @@ class Wanted:
     request_id: str = ""
     reason: str = ""
     requested_by: str = ""
+    max_retries: int | None = None
+    network: str = ""
+    options: MoveOptions = dataclasses.field(default_factory=MoveOptions)
+    confirm: Confirm | None = None
+
+
+def make_wanted(
+    vm: str, destination: str = "", *, ways: Ways, request_id: str = "", reason: str = "", requested_by: str = ""
+) -> Wanted:
+    """Return what is wanted; UsageError where the ways contradict each other, TypeError for one that is none."""
+    options, rest = split(ways, chosen=not destination)
+    return Wanted(vm, destination, request_id, reason, requested_by, options=options, **rest)
 
 
 def resolve_vm(connection: Connection, text: str) -> VM:
@@ -55,6 +71,14 @@ def resolve_host(connection: Connection, text: str) -> Host:
     return get_match(text, reads.list_hosts(connection), what="host")
 
 
+def resolve_options(connection: Connection, wanted: Wanted) -> MoveOptions:
+    """Return the options with the network that is to carry the migration; UsageError with candidates."""
+    if not wanted.network:
+        return wanted.options
+    network = get_match(wanted.network, list_networks(connection), what="network")
+    return dataclasses.replace(wanted.options, network_uuid=network.uuid, network_name=network.name_label)
+
+
 def make_request(connection: Connection, wanted: Wanted, vm: VM, destination: tuple[str, str]) -> MoveRequest:
     """Return the request. ``destination`` is UUID and name; both are empty in the record of a refused choice."""
     names = {h.uuid: h.name_label for h in reads.list_hosts(connection)}
@@ -71,6 +95,7 @@ def make_request(connection: Connection, wanted: Wanted, vm: VM, destination: tu
         destination_name=destination[1],
         reason=wanted.reason,
         requested_by=wanted.requested_by or find_user(),
+        options=resolve_options(connection, wanted),
     )
 
 
@@ -90,10 +115,17 @@ def check_same(first: Run, wanted: Wanted, pool: str) -> None:
         and _can_mean(wanted.destination, request.destination_uuid, request.destination_name)
         and pool in ("", request.pool_profile)
     )
-    if not same:
+    differ = find_differences(request.options, wanted.options)
+    carrying = request.options.network_uuid, request.options.network_name
+    if bool(wanted.network) != bool(carrying[0]) or not _can_mean(wanted.network, *carrying):
+        differ.append("network")
+    if wanted.max_retries not in (None, request.max_retries):
+        differ.append("max_retries")
+    if not same or differ:
+        but = f", with another {', '.join(differ)}" if same else ""
         raise UsageError(
             f"request id {request.request_id!r} names another request: {request.vm_name} to"
-            f" {request.destination_name} (run {first.uuid[:8]}, {first.state})",
+            f" {request.destination_name} (run {first.uuid[:8]}, {first.state}){but}",
             advice="give this one a request id of its own",
         )
 

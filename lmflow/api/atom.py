@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from taskflow import task
 
-from lmflow.api.asking import Wanted, check_same
+from lmflow.api.asking import check_same, make_wanted
 from lmflow.api.client import Client
+from lmflow.api.ways import Ways, split
 from lmflow.exceptions import CancelledError, FlowSuspended, LmflowError, MigrationFailedError, RefusedError, UsageError
 from lmflow.models import Outcome, Run, RunState
 from lmflow.tasks.steering import Steering
@@ -23,7 +24,7 @@ class MigrateTask(task.Task):
     Running it twice is safe: the id names one run in lmflow's own database for ever, also for a graph that was killed.
     The graph has to inject two live things, transiently, each time it is loaded: ``lmflow_client``, and optionally
     ``lmflow_steering``. ``vm``, ``destination`` and ``reason`` may come from other atoms instead: ``rebind`` gives the
-    symbol for each, such as ``{"destination": "chosen_host"}``.
+    symbol for each, such as ``{"destination": "chosen_host"}``. The ``ways`` are those of ``Client.migrate``.
 
     The result is strict JSON: ``run``, ``state``, ``vm_state`` (a sentence), ``vm_uuid``, ``source_uuid``,
     ``destination_uuid``, ``destination``, ``already_there``, ``seconds``.
@@ -47,6 +48,7 @@ class MigrateTask(task.Task):
         name: str | None = None,
         provides: str | None = None,
         rebind: Mapping[str, str] | None = None,
+        **ways: Unpack[Ways],
     ) -> None:
         given = dict(rebind or {})
         if not request_id or not (vm or "vm" in given) or given.keys() - {"vm", "destination", "reason"}:
@@ -61,6 +63,8 @@ class MigrateTask(task.Task):
         self.request_id = request_id
         self._pool = pool
         self._asked = {"vm": vm, "destination": destination, "reason": reason}
+        split(ways, chosen=not destination)  # whoever composes the graph hears of a mistake at once
+        self._ways = ways
 
     def execute(self, lmflow_client: Client, lmflow_steering: Steering | None = None, **found: str) -> dict[str, Any]:
         """Migrate, or go on with the migration that was begun, and return how it ended."""
@@ -73,6 +77,7 @@ class MigrateTask(task.Task):
                 request_id=self.request_id,
                 reason=asked["reason"],
                 steering=lmflow_steering,
+                **self._ways,
             )
         except Exception as error:  # whatever it was, it does not say how the run stands; its records do
             outcome = self._recall(lmflow_client, error)
@@ -83,7 +88,8 @@ class MigrateTask(task.Task):
         try:
             run = self._find_run(lmflow_client)
             if run is not None and not run.state.is_terminal:
-                check_same(run, Wanted(self._asked["vm"], self._asked["destination"]), self._pool)
+                wanted = make_wanted(self._asked["vm"], self._asked["destination"], ways=self._ways)
+                check_same(run, wanted, self._pool)
                 run = _end(lmflow_client, run)
         except Exception as error:  # TaskFlow would mark the graph reverted, and revert nothing below this atom
             raise FlowSuspended("error", f"{self.name}: {_say(error)}") from error
@@ -107,12 +113,8 @@ class MigrateTask(task.Task):
         raise FlowSuspended("error", f"{self.name}: run {run.uuid} is open: {_say(error)}") from error
 
     def _find_run(self, client: Client) -> Run | None:
-        """Return the run of exactly this request id; a run's UUID may begin with the same letters."""
-        try:
-            run = client.run(self.request_id)
-        except UsageError:
-            return None
-        return run if run.request.request_id == self.request_id else None
+        """Return the latest try of exactly this request id; a run's UUID may begin with the same letters."""
+        return client.find_request(self.request_id)
 
 
 def make_result(outcome: Outcome) -> dict[str, Any]:

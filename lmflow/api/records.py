@@ -13,7 +13,7 @@ from lmflow.models import RunState, Waits
 from lmflow.runner.conditions import find_condition
 
 if TYPE_CHECKING:
-    from lmflow.models import Description, Event, Outcome, Run
+    from lmflow.models import Description, Event, Outcome, PoolObject, Run
 
 _CANDIDATES = 10
 
@@ -43,9 +43,9 @@ class Records:
     def run(self, text: str) -> Run:
         """Return the run of that UUID, unique beginning of one, or request id; or the open run of the VM of that name.
 
-        UsageError with candidates.
+        A request for which several hosts were tried is the run of the latest try. UsageError with candidates.
         """
-        by_request = self._database.runs.find_by_request_id(text)
+        by_request = self.find_request(text)
         if by_request is not None:
             return by_request
         found = self._database.runs.find_by_prefix(text)
@@ -57,6 +57,11 @@ class Records:
         names = [f"{r.uuid}  {r.request.vm_name}  {r.state}" for r in found or self.runs(limit=_CANDIDATES)]
         what = f"{len(found)} runs begin with" if found else "no run is called"
         raise UsageError(f"{what} {text!r}", candidates=names, advice="lmflow run list --all")
+
+    def find_request(self, request_id: str) -> Run | None:
+        """Return the latest try of the request of exactly this id; None when it was never made."""
+        first = self._database.runs.find_by_request_id(request_id)
+        return None if first is None else self._database.runs.get_newest(first.uuid)
 
     def condition(self, run: Run) -> str:
         """Return the run's state, or ``interrupted`` when it is running and its owner is gone."""
@@ -82,6 +87,13 @@ class Records:
             run=found, condition=self.condition(found), outcome=recall_outcome(found, events), events=events
         )
 
+    def objects(self, run: str) -> tuple[PoolObject, ...]:
+        """Return everything that the run created or changed in its pool, with its fate; asks no pool."""
+        from lmflow.runner.objects import recall_objects  # noqa: PLC0415 - not for those who only list
+
+        found = self.run(run)
+        return recall_objects(found, self.events(found.uuid), self._database.attempts.list(found.uuid))
+
     def follow(self, run: str, *, after: int = 0) -> Iterator[Event]:
         """Yield the run's events, also those to come, until it has ended or nobody drives it any more. Blocks.
 
@@ -101,12 +113,12 @@ class Records:
         """Wait until the run has ended, or nobody drives it any more, and return how it stands. Blocks.
 
         It only reads: a run that was interrupted is not taken up (``reason`` is ``interrupted``). After the time-out
-        ``reason`` is ``timeout``; the run goes on.
+        ``reason`` is ``timeout``; the run goes on. A run that was followed by another try is waited for in that one.
         """
         run_uuid = self.run(run).uuid
         until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         while True:
-            found = self._database.runs.get(run_uuid)
+            found = self._database.runs.get_newest(run_uuid)
             condition = self.condition(found)
             if condition != "running":
                 return self._recall(found, "interrupted" if condition == "interrupted" else "")

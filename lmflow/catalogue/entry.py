@@ -12,6 +12,10 @@ NOTHING_BEGAN: Final = (
 )
 NOT_TAKEN: Final = "Of a submit: it was not taken, and nothing began."
 PROVES_NOTHING: Final = "The code alone proves nothing."
+AROUND: Final = (
+    f"{PROVES_NOTHING} Before the submit: nothing of the migration was sent, and the VM runs where it ran. After the "
+    "arrival, or in a revert: it says only that something of lmflow's may be left in the pool."
+)
 
 
 class Family(enum.Enum):
@@ -20,6 +24,8 @@ class Family(enum.Enum):
     REFUSED = "XAPI: refused before anything begins"
     DOOR = "XAPI: refused at the door"
     MOVING = "XAPI: failed on the way"
+    PREPARING = "XAPI: preparing, cleaning up, undoing"
+    ASIDE = "XAPI: other calls around a migration"
     OURS = "lmflow: findings and errors"
     STATES = "lmflow: states and verdicts"
     EXITS = "lmflow: exit codes"

@@ -49,7 +49,7 @@ ENTRIES: Final = (
         title="The source could not reach the destination",
         meaning="The source's xenopsd got no connection to the destination's.",
         cause=("A firewall, a wrong address or a certificate between the two hosts, or the destination went down."),
-        vm_state=("By XAPI's source it still runs on the source. lmflow does not rely on that: it asks both hosts."),
+        vm_state=f"{PROVES_NOTHING} By XAPI's source it still runs on the source; lmflow asks both hosts all the same.",
         remedy="Repair the network between the two hosts, then ask for a new run.",
         command="lmflow why RUN",
         source="xenops_server.ml of xapi",
@@ -63,7 +63,7 @@ ENTRIES: Final = (
             "At the end of the copy the guest is asked to suspend; it did not acknowledge that within thirty seconds."
         ),
         cause="The guest hangs, is very busy, or its tools do not run.",
-        vm_state=("By XAPI's source it still runs on the source. lmflow does not rely on that: it asks both hosts."),
+        vm_state=f"{PROVES_NOTHING} By XAPI's source it still runs on the source; lmflow asks both hosts all the same.",
         remedy="Look at the guest and its tools, then ask for a new run.",
         command="lmflow why RUN",
         source="xenops_server.ml of xapi",
@@ -116,7 +116,7 @@ ENTRIES: Final = (
         meaning="XAPI refuses the value of a field.",
         cause=(
             "At the end of a migration: kernel or ramdisk of the VM is a file in the source's dom0, and the "
-            "destination has not got it. lmflow refuses such a VM before (VM_REQUIRES_KERNEL)."
+            "destination has not got it. lmflow copies the file before the submit, or refuses (VM_REQUIRES_KERNEL)."
         ),
         vm_state=(
             f"{PROVES_NOTHING} By XAPI's source the VM has arrived by then: a failed task, and the VM on the "
@@ -125,45 +125,6 @@ ENTRIES: Final = (
         remedy=("Let lmflow ask both hosts; copy the file to the destination before the VM's next reboot."),
         command="lmflow why RUN",
         source="xapi_xenops.ml of xapi (an error since 24.20); concluded from the source, not observed",
-    ),
-    Entry(
-        code="SR_BACKEND_FAILURE",
-        family=Family.MOVING,
-        title="The storage's own driver failed",
-        params=(
-            "status",
-            "stdout",
-            "stderr",
-        ),
-        meaning="A storage driver failed; its texts are the parameters.",
-        cause=(
-            "The destination cannot reach the storage: network, credentials, multipath, a full or offline array. "
-            "lmflow meets it when it plugs a PBD there before the submit, or unplugs it in a revert."
-        ),
-        vm_state=(
-            "Plugging comes before the submit: of a run that failed there, nothing was sent and the VM runs where"
-            " it ran."
-        ),
-        remedy="Plug the storage by hand on that host and read what it says.",
-        command="xe pbd-plug uuid=PBD_UUID",
-        source="xapi's documentation of errors; lmflow/tasks/pre_migrate.py",
-    ),
-    Entry(
-        code="VDI_IN_USE",
-        family=Family.MOVING,
-        title="A disk of that storage is in use",
-        params=(
-            "vdi",
-            "operation",
-        ),
-        meaning="The operation needs a disk that something else is using.",
-        cause="lmflow unplugs storage that it had plugged, and another VM on that host uses it by now.",
-        vm_state=(
-            "The VM of the run is verified to be elsewhere: lmflow unplugs only then. The other VM is not touched."
-        ),
-        remedy=("Leave it plugged if the storage is wanted there by now; else stop its use and repair the run."),
-        command="lmflow repair RUN",
-        source="xapi's documentation of errors; lmflow/tasks/pre_migrate.py",
     ),
     Entry(
         code="HOST_IS_LIVE",
@@ -187,7 +148,7 @@ ENTRIES: Final = (
         ),
         meaning="XAPI will not call a VM halted whose domain exists on the coordinator.",
         cause="Somebody tried to reset the power state of a VM that runs. lmflow never does.",
-        vm_state="Its domain exists on the coordinator; whether another host has one too is not said.",
+        vm_state=f"{PROVES_NOTHING} Its domain exists on the coordinator; whether another host has one is not said.",
         remedy="Do not force it; ask lmflow what is known of the VM.",
         command="lmflow why RUN",
         source="tried on a running xapi, with the VM alone as parameter",

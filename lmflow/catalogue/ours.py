@@ -33,14 +33,65 @@ ENTRIES: Final = (
         code="VM_REQUIRES_KERNEL",
         family=Family.OURS,
         title="The VM boots from files in its host's dom0",
-        meaning=("Kernel or ramdisk is a file on the source, which the guest would miss at its next reboot elsewhere."),
+        meaning="Kernel or ramdisk is a file on the source that lmflow cannot take along.",
         cause=(
-            "A paravirtual VM without boot loader: PV-kernel or PV-ramdisk is set. XAPI itself has no check for it."
+            "PV-kernel or PV-ramdisk is set. XAPI itself has no check for it. lmflow copies such files with a plugin "
+            "in dom0: it is missing on a host, or the file is not below /var/lib/xcp/guest/."
         ),
         vm_state="Nothing was sent: the VM runs where it ran.",
-        remedy="Let it boot from its disk (PV-bootloader), or move it while it is shut down.",
+        remedy="Install the plugin on both hosts, or let the VM boot from its disk (PV-bootloader).",
         command="xe vm-param-get uuid=VM_UUID param-name=PV-kernel",
+        source="lmflow/checks/kernel.py",
+    ),
+    Entry(
+        code="VM_IS_LMFLOW_ITSELF",
+        family=Family.OURS,
+        title="lmflow runs in the VM that it is to migrate",
+        meaning="The VM holds the machine on which lmflow runs; it would stop watching in the middle of the move.",
+        cause="The UUID of the own VM, read from the machine or set as own_vm in [checks], is that of the VM.",
+        vm_state="Nothing was sent: the VM runs where it ran.",
+        remedy="Run lmflow somewhere else for this move.",
+        command="lmflow config show",
         source="lmflow/checks/vm.py",
+    ),
+    Entry(
+        code="TOOLSTACK_RESTARTED",
+        family=Family.OURS,
+        title="A toolstack restarted a moment ago",
+        meaning="Source, destination or coordinator restarted its toolstack less than two minutes ago; a warning only.",
+        cause=(
+            "An update, an administrator or a crash restarted it. Clocks of pool and lmflow that differ hide or feign "
+            "it."
+        ),
+        vm_state="It runs; for some time after a restart the pool may show a VM wrongly.",
+        remedy="Wait until all hosts are enabled again, then ask again.",
+        command="xe host-list params=name-label,enabled",
+        source="lmflow/checks/host.py; restarts were tried on a running xapi",
+    ),
+    Entry(
+        code="RESERVATION_LEFT",
+        family=Family.OURS,
+        title="Memory is kept for a VM that nothing brings there",
+        meaning="A VM is scheduled to be on a host while no operation is under way that would bring it there.",
+        cause="A start or a migration ended without taking its reservation back.",
+        vm_state="Nothing happened to it: the reservation counts as memory taken on that host.",
+        remedy="See what had sent it there.",
+        command="xe vm-list params=uuid,name-label,resident-on",
+        source="lmflow/checks/vm.py, lmflow/checks/host.py",
+    ),
+    Entry(
+        code="RULE_FAILED",
+        family=Family.OURS,
+        title="A rule of the site cannot be asked",
+        meaning=(
+            "A rule that is not lmflow's own could not be loaded, raised, took too long, or answered what is no "
+            "finding. What it would have said is unknown, so it counts as a no."
+        ),
+        cause="An error in the package that the message names, or what that package asks does not answer.",
+        vm_state="Nothing was sent: the VM runs where it ran.",
+        remedy="Repair or remove the rule, or switch it off by its name: disabled in [checks].",
+        command="lmflow check --sources",
+        source="lmflow/checks/asking.py",
     ),
     Entry(
         code="ERROR",
@@ -77,6 +128,34 @@ ENTRIES: Final = (
         remedy="Correct what the message names; an old database is upgraded.",
         command="lmflow db upgrade",
         source="lmflow/exceptions.py",
+    ),
+    Entry(
+        code="PLUGIN",
+        family=Family.OURS,
+        title="Something that was added to lmflow cannot be used",
+        meaning="A rule, a strategy or a hook of the site's own is missing, failed, hung or answered nonsense.",
+        cause=(
+            "An entry point that cannot be loaded, an error in its code, an answer that takes too long; the message "
+            "says whose it is. lmflow does not go on without a rule that it was told to ask."
+        ),
+        vm_state=f"{PROVES_NOTHING} It comes before the submit, where nothing was sent, or after the arrival.",
+        remedy="Repair or uninstall the package that the message names, or switch the rule off by configuration.",
+        command="lmflow config show",
+        source="lmflow/plugins.py",
+    ),
+    Entry(
+        code="HOOK_FAILED",
+        family=Family.OURS,
+        title="A hook of the site failed",
+        meaning="Something that the site has run around each migration ended with an error, or did not end in time.",
+        cause="The hook itself; the message has its name and what it said. Here its failure is set to be fatal.",
+        vm_state=(
+            "Before the migration: nothing was changed in the pool, and the VM runs where it ran. Afterwards: the VM "
+            "is on the destination, and the run can be resumed at the hook."
+        ),
+        remedy="Repair the hook, then ask again or resume; or let its failure be a warning.",
+        command="lmflow config show",
+        source="lmflow/tasks/hooks.py",
     ),
     Entry(
         code="CANCELLED",

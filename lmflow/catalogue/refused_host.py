@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lmflow.catalogue.entry import NOTHING_BEGAN, Entry, Family
+from lmflow.catalogue.entry import NOTHING_BEGAN, PROVES_NOTHING, Entry, Family
 
 ENTRIES: Final = (
     Entry(
@@ -90,11 +90,11 @@ ENTRIES: Final = (
             "A disk, or an inserted disc, is on a storage repository that the destination has no plugged PBD for."
         ),
         cause=(
-            "The disk is on local storage, an ISO of a local library is in the drive, or the PBD of shared "
-            "storage is unplugged on that host. lmflow plugs the PBD of shared storage itself."
+            "The disk is on local storage, or an ISO of a local library is in the drive. Shared storage that the "
+            "host is not connected to lmflow connects itself, before the submit; it was disconnected again since."
         ),
         vm_state=NOTHING_BEGAN,
-        remedy="Move the disk to shared storage, eject the disc, or choose another host.",
+        remedy="Move the disk to shared storage, eject the disc (--eject-local-iso does it), or choose another host.",
         command="xe pbd-list sr-uuid=SR_UUID params=host-uuid,currently-attached",
         source="vm_helpers.ml of xapi (assert_can_boot_here); tried on a running xapi",
     ),
@@ -222,6 +222,18 @@ ENTRIES: Final = (
         source="vm_helpers.ml of xapi (assert_can_boot_here)",
     ),
     Entry(
+        code="NETWORK_SRIOV_INSUFFICIENT_CAPACITY",
+        family=Family.REFUSED,
+        title="No virtual function is free on the destination",
+        params=("network",),
+        meaning="The VM has an interface on an SR-IOV network, and no function of the destination's card is free.",
+        cause="Other VMs there hold all functions of the card.",
+        vm_state=f"{PROVES_NOTHING} By XAPI's source it is said before the VM is touched; lmflow asks both hosts.",
+        remedy="Choose another host, or free a function there.",
+        command="xe network-sriov-list params=uuid,remaining-capacity",
+        source="vm_helpers.ml of xapi (assert_can_boot_here); not tried",
+    ),
+    Entry(
         code="VM_HVM_REQUIRED",
         family=Family.REFUSED,
         title="The destination cannot run hardware-virtualised guests",
@@ -266,8 +278,8 @@ ENTRIES: Final = (
         ),
         meaning="A host has no PIF on the network over which the migration was to go.",
         cause=(
-            "A network was chosen for transfers that not every host has. lmflow chooses none; then the management"
-            " network is used."
+            "A network was chosen for the transfer (--network) that not both hosts have. Where none is chosen, it is "
+            "the management network."
         ),
         vm_state=NOTHING_BEGAN,
         remedy="Connect that network to the host.",

@@ -1,34 +1,78 @@
-"""Rules on the pool: one pool, and no upgrade in the way."""
+"""Rules on the pool: one pool, our role in it, no upgrade in the way, its plan for lost hosts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from lmflow.checks.host import find_older
+from lmflow.checks.rule import Rule
 from lmflow.models import Finding, Snapshot
 
 
+def check_role(snapshot: Snapshot) -> Iterator[Finding]:
+    """Is our role in the pool allowed to migrate VMs? A role that could not be read is no obstacle."""
+    if snapshot.may_migrate is False:
+        yield ROLE.object_to(f"our user of pool {snapshot.pool.name_label} may not migrate VMs")
+
+
 def check_membership(snapshot: Snapshot) -> Iterator[Finding]:
-    """Object when the destination is no host of the VM's pool."""
+    """Is the destination a host of the VM's pool?"""
     if snapshot.host(snapshot.destination_uuid) is None:
-        yield Finding(
-            rule="pool.membership",
-            code="HOST_NOT_IN_POOL",
-            message=f"the destination is not in the same pool as {snapshot.vm.name_label}",
-            remedy="name a host of this pool",
-        )
+        yield MEMBERSHIP.object_to(f"the destination is not in the same pool as {snapshot.vm.name_label}")
 
 
 def check_upgrade(snapshot: Snapshot) -> Iterator[Finding]:
-    """Object to an older destination in a rolling upgrade, which XAPI refuses too."""
+    """In a rolling upgrade, is the destination at least as new as the source?"""
     older = find_older(snapshot)
     if snapshot.pool.rolling_upgrade and older:
-        yield Finding(
-            rule="pool.upgrade",
-            code="NOT_SUPPORTED_DURING_UPGRADE",
-            message=f"a rolling upgrade is in progress and {older}",
-            remedy="migrate towards upgraded hosts only",
+        yield UPGRADE.object_to(f"a rolling upgrade is in progress and {older}")
+
+
+def check_plan(snapshot: Snapshot) -> Iterator[Finding]:
+    """With high availability, does its plan leave room for a move?"""
+    pool = snapshot.pool
+    if pool.ha_enabled and pool.ha_plan_exists_for <= pool.ha_failures_to_tolerate:
+        yield PLAN.object_to(
+            f"high availability has a plan for {pool.ha_plan_exists_for} lost hosts and is to survive"
+            f" {pool.ha_failures_to_tolerate}: XAPI refuses a move that breaks the plan"
         )
 
 
-RULES = (check_membership, check_upgrade)
+ROLE = Rule(
+    name="pool.role",
+    group="pool",
+    order=10,
+    codes=("RBAC_PERMISSION_DENIED",),
+    needs=("may_migrate",),
+    remedy="give the user the role vm-power-admin",
+    elsewhere=False,
+    check=check_role,
+)
+MEMBERSHIP = Rule(
+    name="pool.membership",
+    group="pool",
+    order=20,
+    codes=("HOST_NOT_IN_POOL",),
+    needs=("hosts",),
+    remedy="name a host of this pool",
+    check=check_membership,
+)
+UPGRADE = Rule(
+    name="pool.upgrade",
+    group="pool",
+    order=320,
+    codes=("NOT_SUPPORTED_DURING_UPGRADE",),
+    needs=("pool", "hosts"),
+    remedy="migrate towards upgraded hosts only",
+    check=check_upgrade,
+)
+PLAN = Rule(
+    name="pool.plan",
+    group="pool",
+    order=500,
+    codes=("HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN",),
+    needs=("pool",),
+    remedy="free memory in the pool, or lower the number of hosts whose loss it is to survive",
+    warning=True,
+    check=check_plan,
+)

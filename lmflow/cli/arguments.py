@@ -27,6 +27,26 @@ def add_on_interrupt(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_way(parser: argparse.ArgumentParser) -> None:
+    """Add what a migration is judged by, beside VM and destination."""
+    parser.add_argument(
+        "--network",
+        type=parse_name,
+        metavar="NETWORK",
+        help="network that carries the migration: name, UUID or unique prefix; default: the management network",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="let the pool skip its checks of CPU, PV drivers and 'may not move'; what that overrides is listed",
+    )
+    parser.add_argument(
+        "--eject-local-iso",
+        action="store_true",
+        help="take out a disc that cannot follow; it is put in again if the VM stays",
+    )
+
+
 def parse_name(text: str) -> str:
     """Return a name that was given; an argparse error for a blank one, as an unset variable of a script leaves it."""
     if not text.strip():
@@ -40,6 +60,11 @@ def parse_count(text: str) -> int:
     if count < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
     return count
+
+
+def parse_retries(text: str) -> int:
+    """Return a whole number, at least 0; an argparse error for anything else."""
+    return 0 if text == "0" else parse_count(text)
 
 
 def parse_seconds(text: str) -> float:

@@ -67,7 +67,7 @@ def _draw_definition(names: tuple[str, ...]) -> Picture:
     from lmflow.flows.settle import make_settle_flow  # noqa: PLC0415
 
     factories = {"move": make_move_flow, "settle": make_settle_flow}
-    return visualize.make_picture(*(factories[name](visualize.EXAMPLE_REQUEST, 1) for name in names))
+    return visualize.make_picture(*(factories[name](visualize.EXAMPLE_REQUEST) for name in names))
 
 
 def _draw_run(app: LmflowApp, text: str) -> Picture:

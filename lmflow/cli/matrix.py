@@ -14,7 +14,8 @@ from lmflow.cli.printer import escape
 from lmflow.models import CheckReport, Finding, HostVerdict, VmCheck
 
 CHECK_COLUMNS = (
-    "vm", "vm_uuid", "host", "host_uuid", "verdict", "codes", "reasons", "headroom_bytes", "asked_pool"
+    "vm", "vm_uuid", "host", "host_uuid", "verdict", "codes", "reasons", "headroom_bytes", "asked_pool",
+    "warnings",
 )  # fmt: skip
 
 _GIB = 1024**3
@@ -32,6 +33,7 @@ def make_check_rows(report: CheckReport) -> Iterator[tuple[Any, ...]]:
                 vm.name, vm.uuid, verdict.host_name, verdict.host_uuid, _mark(verdict),
                 " ".join(dict.fromkeys(f.code for f in verdict.findings)),
                 "; ".join(f.message for f in verdict.findings), verdict.headroom_bytes, verdict.asked_pool,
+                "; ".join(f.message for f in verdict.warnings),
             )  # fmt: skip
 
 
@@ -65,7 +67,11 @@ def _tell_many(report: CheckReport) -> Iterator[str]:
 def _tell_vm(report: CheckReport, vm: VmCheck) -> Iterator[str]:
     if vm.operations:
         yield from _fold("  ", f"busy with {', '.join(vm.operations)}: a migration would wait for that")
-    yield from _tell_reasons(vm, _select(report, vm))
+    verdicts = _select(report, vm)
+    for finding in vm.findings:
+        yield from _tell_reason("x", finding, finding.message, finding.remedy)
+    yield from _tell_reasons("x", [(v, [f for f in v.findings if f not in vm.findings]) for v in verdicts])
+    yield from _tell_reasons("!", [(v, v.warnings) for v in verdicts])
 
 
 def _judge(report: CheckReport, vm: VmCheck) -> str:
@@ -163,30 +169,31 @@ def _merge_vms(report: CheckReport) -> Iterator[tuple[Sequence[str], Sequence[Vm
     yield from merged.items()
 
 
-def _tell_reasons(vm: VmCheck, verdicts: Sequence[HostVerdict]) -> Iterator[str]:
-    for finding in vm.findings:
-        yield from _tell_reason(finding, finding.message, finding.remedy)
+def _tell_reasons(mark: str, found: Sequence[tuple[HostVerdict, Sequence[Finding]]]) -> Iterator[str]:
     merged: dict[tuple[str, str, str], _Reason] = {}
-    for verdict in verdicts:
-        for finding in (f for f in verdict.findings if f not in vm.findings):
-            message = _abstract(finding.message, verdict)
-            skeleton = re.sub(r"\d+", "0", message) if finding.rule.startswith("memory.") else message
-            key = (finding.rule, skeleton, _abstract(finding.remedy, verdict))
-            reason = merged.setdefault(key, _Reason(finding, [], []))
-            reason.hosts.append(verdict)
-            reason.messages.append(message)
+    for verdict, finding in ((verdict, finding) for verdict, findings in found for finding in findings):
+        message = _abstract(finding.message, verdict)
+        skeleton = re.sub(r"\d+", "0", message) if finding.rule.startswith("memory.") else message
+        key = (finding.rule, skeleton, _abstract(finding.remedy, verdict))
+        reason = merged.setdefault(key, _Reason(finding, [], []))
+        reason.hosts.append(verdict)
+        reason.messages.append(message)
+    others = sum(not verdict.present for verdict, _ in found)
     for (_, _, remedy), reason in merged.items():
         names = _join([_show(v.host_name) for v in reason.hosts])
-        message = _span(reason.messages).replace(_HOST, names)
+        told = _span(reason.messages)
         uuid = reason.hosts[0].host_uuid if len(reason.hosts) == 1 else "..."
-        yield from _tell_reason(reason.first, message, remedy.replace(_HOST, names).replace(_UUID, uuid))
-        if len(reason.hosts) > _NAMED:
+        yield from _tell_reason(
+            mark, reason.first, told.replace(_HOST, names), remedy.replace(_HOST, names).replace(_UUID, uuid)
+        )
+        if len(reason.hosts) > _NAMED and (_HOST in told or len(reason.hosts) < others):
             yield from _fold(" " * 13, f"({', '.join(_show(v.host_name) for v in reason.hosts)})")
 
 
-def _tell_reason(finding: Finding, message: str, remedy: str) -> Iterator[str]:
+def _tell_reason(mark: str, finding: Finding, message: str, remedy: str) -> Iterator[str]:
     group, hint = finding.rule.partition(".")[0], f"lmflow explain {finding.code}"
-    yield from _fold(f"  x {group:<8} ", f"{message}  [{finding.code}]")
+    forced = "overridden by --force: " if finding.forced else ""
+    yield from _fold(f"  {mark} {group:<8} ", f"{forced}{message}  [{finding.code}]")
     on_one_line = _fold(" " * 13, f"{remedy}; {hint}" if remedy else hint)
     yield from on_one_line if len(on_one_line) == 1 else [*_fold(" " * 13, remedy), *_fold(" " * 13, hint)]
 

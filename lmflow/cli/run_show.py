@@ -16,10 +16,11 @@ from lmflow.cli.sentences import (
     make_run_row,
     shorten,
     tell_choice,
+    tell_tries,
     wrap,
     wrap_event,
 )
-from lmflow.models import Description, Event
+from lmflow.models import Description, Event, PoolObject, Run
 
 # These hold the request, which is shown above.
 _REPEATED = ("created", "intent")
@@ -28,29 +29,36 @@ _REPEATED = ("created", "intent")
 class RunShow(ShowCommand):
     """Show one run: request, state, picture and events."""
 
-    columns = (*RUN_COLUMNS, "reason", "requested_by", "pool", "vm_uuid", "events")
+    columns = (*RUN_COLUMNS, "reason", "requested_by", "pool", "vm_uuid", "events", "objects")
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        """Add the run."""
+        """Add the run, and what is shown of it."""
         parser = super().get_parser(prog_name)
         add_run(parser)
+        parser.add_argument(
+            "--objects",
+            action="store_true",
+            help="show everything that it created or changed in the pool, and its fate",
+        )
         return parser
 
     def answer(self, parsed_args: argparse.Namespace) -> Answer:
         """Read the run, its events and its picture; asks no pool."""
         place, picture = get_place(self.get_app()), ""
-        if parsed_args.formatter == "text":
+        if parsed_args.formatter == "text" and not parsed_args.objects:
             from lmflow.visualize import render  # noqa: PLC0415 - only when a picture is asked for
 
             with place.open_client() as client:
                 picture = render(client.picture(parsed_args.run), "text")
         with place.open_records() as records:
-            found = records.describe(parsed_args.run)
+            found, objects = records.describe(parsed_args.run), records.objects(parsed_args.run)
         run, events = found.run, found.events
         kept = Nested([event.to_json() for event in events], "\n".join(_tell_event(event) for event in events))
         request = run.request
-        more = (request.reason, request.requested_by, request.pool_profile, request.vm_uuid, kept)
-        return Answer(self.columns, (*make_run_row(run, found.condition), *more), _tell(found, picture))
+        touched = Nested([each.to_json() for each in objects], "\n".join(_tell_object(each) for each in objects))
+        more = (request.reason, request.requested_by, request.pool_profile, request.vm_uuid, kept, touched)
+        lines = _tell_objects(run, objects) if parsed_args.objects else _tell(found, picture)
+        return Answer(self.columns, (*make_run_row(run, found.condition), *more), lines)
 
 
 def _tell(found: Description, picture: str) -> Iterator[str]:
@@ -65,6 +73,11 @@ def _tell(found: Description, picture: str) -> Iterator[str]:
         yield from wrap("summary", run.summary)
     if found.outcome.choice:
         yield from tell_choice(found.outcome.choice)
+    yield from tell_tries(found.outcome.tries)
+    for event in found.events:
+        if event.kind == "handed_over":
+            following = shorten(str(event.data["run_uuid"]))
+            yield from wrap("then", f"{event.data['host']} was tried: lmflow run show {following}")
     yield ""
     yield picture.rstrip("\n")
     yield ""
@@ -73,6 +86,20 @@ def _tell(found: Description, picture: str) -> Iterator[str]:
         # The picture tells of atoms.
         if event.kind != "atom":
             yield from wrap_event(describe_time(event.at), event.kind, _tell_data(event))
+
+
+def _tell_objects(run: Run, objects: tuple[PoolObject, ...]) -> Iterator[str]:
+    yield f"objects that run {shorten(run.uuid)} created or changed in pool {run.request.pool_profile}"
+    for each in objects:
+        where = f" on {each.host}" if each.host else ""
+        uuid = f" ({each.uuid})" if each.uuid else ""
+        yield from wrap(each.fate, f"{each.kind}: {each.name}{uuid}{where}, {describe_time(each.at)}")
+    if not objects:
+        yield "  none"
+
+
+def _tell_object(each: PoolObject) -> str:
+    return " ".join(filter(None, (each.fate, each.kind, each.name, each.uuid, each.host, describe_time(each.at))))
 
 
 def _tell_event(event: Event) -> str:

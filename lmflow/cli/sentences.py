@@ -12,7 +12,7 @@ from lmflow.cli.formatters import Nested
 from lmflow.models import RunState
 
 if TYPE_CHECKING:
-    from lmflow.models import Cancellation, Choice, Outcome, Run, StatusLine, StatusReport, WhyReport
+    from lmflow.models import Cancellation, Choice, Outcome, Run, StatusLine, StatusReport, Try, WhyReport
 
 _SHORT = 8
 _WHILE_OPEN = {
@@ -22,7 +22,8 @@ _WHILE_OPEN = {
 
 OUTCOME_COLUMNS = (
     "run", "request_id", "vm", "vm_uuid", "source", "destination", "state", "exit_code", "already_there", "summary",
-    "vm_state", "seconds", "interruptions", "cancelled", "error", "findings", "left", "choice", "advice",
+    "vm_state", "seconds", "interruptions", "cancelled", "error", "findings", "left", "choice", "tries", "warnings",
+    "advice",
 )  # fmt: skip
 RUN_COLUMNS = (
     "run", "vm", "source", "destination", "state", "condition", "phase", "created", "updated", "request_id", "summary"
@@ -91,6 +92,7 @@ def tell_outcome(outcome: Outcome) -> Iterator[str]:
         yield from wrap("the VM", outcome.vm_state)
     if outcome.choice:
         yield from tell_choice(outcome.choice)
+    yield from tell_tries(outcome.tries)
     if outcome.findings and run.state is RunState.REFUSED:
         yield f"  refused by {_count(len(outcome.findings), 'check')}, nothing was changed"
     elif run.summary not in ("", outcome.vm_state) and run.state is not RunState.SUCCESS:
@@ -98,6 +100,8 @@ def tell_outcome(outcome: Outcome) -> Iterator[str]:
     yield from explain_findings(outcome.findings)
     if outcome.error:
         yield from wrap("XAPI", " ".join((outcome.error.code, *outcome.error.params)))
+    for each in outcome.warnings:
+        yield from wrap("warning", each)
     for each in outcome.left:
         yield from wrap("left", each)
     if outcome.advice:
@@ -117,13 +121,30 @@ def tell_choice(choice: Choice) -> Iterator[str]:
     yield from wrap("chosen", f"{choice.host_name}: {choice.because}")
     others = [c for c in choice.candidates if c.name != choice.host_name]
     if others:
-        yield from wrap("also fit", ", ".join(f"{c.name}{_tell_headroom(c.headroom_bytes)}" for c in others))
+        yield from wrap("also fit", ", ".join(f"{c.name} ({c.because})" if c.because else c.name for c in others))
     for refusal in choice.refused:
         yield from wrap("not", f"{refusal.name}: {'; '.join(f'{f.message} [{f.code}]' for f in refusal.findings)}")
 
 
-def _tell_headroom(headroom_bytes: int | None) -> str:
-    return "" if headroom_bytes is None else f" ({headroom_bytes / 2**30:.1f} GiB would be left)"
+def tell_tries(tries: Sequence[Try]) -> Iterator[str]:
+    """Yield a table of every host that was tried, in order, and of those that were not any more: how, and why."""
+    width = max((len(each.host_name) for each in tries), default=0)
+    for number, each in enumerate(tries):
+        head = f"  {'' if number else 'tries':<9}{each.host_name:<{width}}  "
+        yield from textwrap.wrap(
+            f"{head}{_tell_try(each)}", WIDTH, subsequent_indent=" " * len(head), break_long_words=False,
+            break_on_hyphens=False,
+        )  # fmt: skip
+
+
+def _nest_tries(tries: Sequence[Try]) -> Nested:
+    return Nested([each.to_json() for each in tries], "\n".join(f"{t.host_name}: {_tell_try(t)}" for t in tries))
+
+
+def _tell_try(each: Try) -> str:
+    reasons = "; ".join(f"{f.message} [{f.code}]" for f in each.findings) or each.because
+    run = f" (run {shorten(each.run_uuid)})" if each.run_uuid else ", not tried"
+    return f"{each.state.value}{run}" + (f": {reasons}" if reasons else "")
 
 
 def tell_cancellation(found: Cancellation) -> Iterator[str]:
@@ -155,6 +176,8 @@ def make_outcome_row(outcome: Outcome, exit_code: int) -> tuple[Any, ...]:
         Nested(findings, "\n".join(f"{f.code}: {f.message}" for f in outcome.findings)),
         Nested(list(outcome.left), "\n".join(outcome.left)),
         Nested(outcome.choice.to_json() if outcome.choice else None, outcome.choice.because if outcome.choice else ""),
+        _nest_tries(outcome.tries),
+        Nested(list(outcome.warnings), "\n".join(outcome.warnings)),
         outcome.advice,
     )  # fmt: skip
 

@@ -31,6 +31,8 @@ def check_variables(names: Iterable[str]) -> None:
         if not group.name.startswith(options.POOL_PREFIX)
         for opt in opts
     ]
+    # Other programs have groups of these names too.
+    shared = [g.name.upper() for g in (options.database_group, *(g for g, _ in options.GROUPS))]
     for name in names:
         group, found, option = name.upper().removeprefix(_PREFIX).partition("__")
         if name in known or not found or not name.upper().startswith(_PREFIX):
@@ -47,7 +49,7 @@ def check_variables(names: Iterable[str]) -> None:
                 candidates=near,
                 advice="unset it; lmflow.conf.sample lists all names",
             )
-        if group in ("DEFAULT", options.database_group.name.upper()):
+        if group in ("DEFAULT", *shared):
             _LOG.warning("the environment variable %s names no option of lmflow", name)
 
 

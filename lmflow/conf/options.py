@@ -126,9 +126,14 @@ placement_opts = [
 
 hooks_group = cfg.OptGroup("hooks", help="What is run around each migration, on the machine that drives it.")
 hooks_opts = [
-    cfg.ListOpt("before", default=[], help="Entry points of lmflow.hooks, run before anything is changed."),
-    cfg.ListOpt("after", default=[], help="Entry points of lmflow.hooks, run once the VM is confirmed."),
-    cfg.StrOpt("command_before", default="", help="Command line, run without a shell; a JSON document is its stdin."),
+    cfg.ListOpt("before", default=[], help="Entry points of lmflow.hooks, called before anything is changed."),
+    cfg.ListOpt("after", default=[], help="The same, once the VM is confirmed on its destination."),
+    cfg.StrOpt(
+        "command_before",
+        default="",
+        help="Command line, run before anything is changed, without a shell; a JSON document is its stdin. A program "
+        "that is named with a slash counts from this file's directory.",
+    ),
     cfg.StrOpt("command_after", default="", help="The same, once the VM is confirmed on its destination."),
     cfg.FloatOpt("timeout", default=60.0, min=0.01, max=_YEAR, help="How long each of them may take. Seconds."),
     cfg.StrOpt(

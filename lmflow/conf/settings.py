@@ -6,16 +6,19 @@ import dataclasses
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from lmflow.conf import options, reading
+from lmflow.conf.environment import make_variable
 from lmflow.conf.passwords import PasswordSource
 from lmflow.conf.reading import Reader
 from lmflow.models import Hook, PoolProfile, Site, Tls, Waits
 
 _ADDRESS = re.compile(r"[A-Za-z0-9._%-]+|[0-9A-Fa-f:.%]*:[0-9A-Fa-f:.%]*:[A-Za-z0-9:.%]*")
+
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -81,7 +84,7 @@ def make_settings(reader: Reader, env: Mapping[str, str], prompt: Callable[[str]
         default_pool=_default_pool(reader, pools),
         pools=MappingProxyType(pools),
         waits=_make_waits(reader),
-        site=_make_site(reader),
+        site=_make_site(reader, env),
         on_interrupt=reader.get("DEFAULT", "on_interrupt"),
         config_file=reader.path,
         sources=MappingProxyType({name: _make_source(reader, name, env) for name in reader.pools}),
@@ -131,25 +134,57 @@ def _make_waits(reader: Reader) -> Waits:
     return waits
 
 
-def _make_site(reader: Reader) -> Site:
-    seconds, fatal = float(reader.get("hooks", "timeout")), reader.get("hooks", "on_failure") == "fatal"
-    hooks = [
-        Hook(moment=moment, name=name, timeout_seconds=seconds, fatal=fatal)
-        for moment in ("before", "after")
-        for name in reader.get("hooks", moment)
-    ]
-    for moment in ("before", "after"):
-        words = tuple(shlex.split(reader.get("hooks", f"command_{moment}")))
-        if words:
-            hooks.append(Hook(moment=moment, command=words, timeout_seconds=seconds, fatal=fatal))
+def _make_site(reader: Reader, env: Mapping[str, str]) -> Site:
+    own_vm = reader.get("checks", "own_vm").lower()
+    if own_vm not in ("", "auto") and not _UUID.fullmatch(own_vm):
+        raise reader.bad("checks", "own_vm", "it is neither a UUID nor 'auto' nor empty")
+    strategy = reader.get("placement", "strategy")
+    if not strategy:
+        raise reader.bad("placement", "strategy", "it may not be empty")
     return Site(
-        rules_off=tuple(reader.get("checks", "disabled")),
-        strategy=reader.get("placement", "strategy"),
+        rules_off=_names(reader, "checks", "disabled"),
+        strategy=strategy,
         max_retries=reader.get("placement", "max_retries"),
         plugin_seconds=float(reader.get("checks", "timeout")),
-        own_vm_uuid=reader.get("checks", "own_vm"),
-        hooks=tuple(hooks),
+        own_vm_uuid=own_vm,
+        hooks=tuple(_make_hooks(reader, env)),
     )
+
+
+def _make_hooks(reader: Reader, env: Mapping[str, str]) -> Iterator[Hook]:
+    seconds, fatal = float(reader.get("hooks", "timeout")), reader.get("hooks", "on_failure") == "fatal"
+    hidden = tuple(sorted({make_variable("database", "connection"), *_find_password_variables(reader)}))
+    for moment in ("before", "after"):
+        for name in _names(reader, "hooks", moment):
+            yield Hook(moment=moment, name=name, timeout_seconds=seconds, fatal=fatal)
+        words = _command(reader, f"command_{moment}", env)
+        if words:
+            yield Hook(moment=moment, command=words, timeout_seconds=seconds, fatal=fatal, hidden=hidden)
+
+
+def _command(reader: Reader, name: str, env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the words of a command line; a program with a slash counts from the file's directory."""
+    try:
+        words = shlex.split(reader.get("hooks", name))
+    except ValueError as error:
+        raise reader.bad("hooks", name, f"it is no command line: {error}") from error
+    if words and "/" in words[0]:
+        words[0] = str(_path(reader, words[0], env))
+    return tuple(words)
+
+
+def _find_password_variables(reader: Reader) -> Iterator[str]:
+    for pool in reader.pools:
+        variable = reader.get(options.POOL_PREFIX + pool, "password_env")
+        if variable:
+            yield variable
+
+
+def _names(reader: Reader, group: str, name: str) -> tuple[str, ...]:
+    names = tuple(text.strip() for text in reader.get(group, name))
+    if not all(names) or len(set(names)) != len(names):
+        raise reader.bad(group, name, "it is a list of different names with commas between")
+    return names
 
 
 def _make_profile(reader: Reader, name: str, env: Mapping[str, str]) -> PoolProfile:

@@ -17,7 +17,7 @@ from lmflow.db.engine import open_engine
 from lmflow.db.events import EventStore
 from lmflow.db.fence import Fence
 from lmflow.db.leases import LeaseStore
-from lmflow.db.runs import FlowSpec, RequestExists, RunStore
+from lmflow.db.runs import FlowSpec, NewRun, RequestExists, RunStore
 from lmflow.models import Run
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from lmflow.db.backend import FencedBackend
 
-__all__ = ["AtomRow", "Database", "Fence", "FlowSpec", "RequestExists"]
+__all__ = ["AtomRow", "Database", "Fence", "FlowSpec", "NewRun", "RequestExists"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

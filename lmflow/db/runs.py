@@ -32,6 +32,23 @@ class FlowSpec:
     kwargs: Mapping[str, Any]
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run to be created. ``notes`` are events (kind, strict JSON) to stand right behind the first.
+
+    ``first_uuid``: the run whose next try this is. ``session_uuid``: the owner's session, when it may send already.
+    """
+
+    request: MoveRequest
+    kind: str
+    owner: Owner
+    lease_seconds: float
+    flows: Sequence[FlowSpec] = ()
+    notes: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    first_uuid: str | None = None
+    session_uuid: str = ""
+
+
 class RequestExists(LmflowError):  # noqa: N818 - an answer rather than an error: the run that the request id names
     """The request id names an earlier run, for ever."""
 
@@ -51,6 +68,14 @@ class RunStore:
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
 
+    def get_age_seconds(self, run_uuid: str) -> float:
+        """Return how long ago the run was created, or the first try of its request, by the database's clock."""
+        first = self.get(run_uuid)
+        while first.parent_uuid is not None and (parent := self.get(first.parent_uuid)).kind == first.kind:
+            first = parent
+        now = self._transactor.read(lambda conn: float(conn.execute(sa.select(Now())).scalar_one()))
+        return now - first.created_at
+
     def create(
         self,
         request: MoveRequest,
@@ -68,37 +93,46 @@ class RunStore:
         RequestExists when the request id is known, LockedError (with the first run's UUID) when another active
         run holds the VM.
         """
-        from lmflow.db import backend  # noqa: PLC0415 - TaskFlow is slow to import, and no use to those who only read
-
-        run_uuid = str(uuid.uuid4())
-        book = backend.make_logbook(run_uuid, [(flow.name, flow.factory, flow.kwargs) for flow in flows])
-        flow_uuids = {detail.name: detail.uuid for detail in book}
-        values = _make_values(run_uuid, request, kind) | {
-            "state": RunState.RUNNING.value,
-            "phase": flows[0].name if flows else "",
-            "active_key": _active_key(request.pool_uuid, request.vm_uuid),
-            "logbook_uuid": book.uuid,
-            **{f"{name}_uuid": flow_uuids.get(name, "") for name in ("move", "settle")},
-        }
-        created = ("created", {"kind": kind, "request": request.to_json()})
-        events = [records.EventAppender(run_uuid, *note) for note in (created, *notes)]
+        new = NewRun(request=request, kind=kind, owner=owner, lease_seconds=lease_seconds, flows=flows, notes=notes)
+        run_uuid, begin = _prepare(new)
 
         def work(conn: sa.Connection) -> tuple[Run, Fence]:
-            mine = _find_request(conn, run_uuid, request.request_id)
-            if mine is None:
-                _check_vm_is_free(conn, request)
-                conn.execute(sa.insert(_RUNS).values(**values))
-                backend.insert_logbook(conn, book)
-                lease = records.lease_values(owner, lease_seconds)
-                conn.execute(
-                    sa.insert(schema.leases).values(run_uuid=run_uuid, token=1, session_uuid="", beat=0, **lease)
-                )
-                for event in events:
-                    event.append(conn)
-                mine = _get(conn, run_uuid)
-            return mine, Fence(run_uuid, 1)
+            return _find_request(conn, run_uuid, request.request_id) or begin(conn), Fence(run_uuid, 1)
 
         return self._insert(work)
+
+    def hand_over(
+        self,
+        fence: Fence,
+        state: RunState,
+        new: NewRun,
+        *,
+        summary: str,
+        notes: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    ) -> tuple[Run, Fence]:
+        """End a run and begin its next try at once: the VM is free at no moment between them, and held by one of them.
+
+        ``notes`` are events of the run that ends. RequestExists when the new request id is known.
+        """
+        if not state.is_terminal:
+            raise ValueError(f"a run that is handed over cannot be {state}")
+        run_uuid, begin = _prepare(new)
+        summary = records.mask(summary)
+        values = {"state": state.value, "summary": summary, "updated_at": Now(), "active_key": None}
+        ended = ("state", {"state": state.value, "phase": None, "summary": summary})
+        handed = ("handed_over", {"run_uuid": run_uuid, "host": new.request.destination_name})
+        events = [records.EventAppender(fence.run_uuid, *note) for note in (*notes, ended, handed)]
+
+        def work(conn: sa.Connection) -> tuple[Run, Fence]:
+            mine = _find_request(conn, run_uuid, new.request.request_id)
+            if mine is None:
+                conn.execute(sa.update(_RUNS).where(_RUNS.c.uuid == fence.run_uuid).values(**values))
+                for event in events:
+                    event.append(conn)
+                mine = begin(conn)
+            return mine, Fence(run_uuid, 1)
+
+        return self._insert(work, fence)
 
     def record_settled(
         self,
@@ -142,6 +176,18 @@ class RunStore:
     def find_by_request_id(self, request_id: str) -> Run | None:
         """Return the run that a request id names."""
         return next(iter(self._select(_RUNS.c.request_id == request_id, limit=1)), None)
+
+    def list_tries(self, run_uuid: str) -> tuple[Run, ...]:
+        """Return every try of the request that this run is a try of, in order; itself alone when there is one."""
+        run = self.get(run_uuid)
+        first_uuid = run.parent_uuid or run.uuid
+        found = self._select(sa.or_(_RUNS.c.uuid == first_uuid, _RUNS.c.parent_uuid == first_uuid), limit=None)
+        # Each was told of the hosts that were tried before it; a database's clock may be set back.
+        return tuple(sorted(found, key=lambda each: len(each.request.ignored_uuids)))
+
+    def get_newest(self, run_uuid: str) -> Run:
+        """Return the latest try of the request that this run is a try of."""
+        return self.list_tries(run_uuid)[-1]
 
     def find_active(self, pool_uuid: str, vm_uuid: str) -> Run | None:
         """Return the run that holds the VM: running, suspended or unknown."""
@@ -189,6 +235,38 @@ class RunStore:
     def _select(self, condition: sa.ColumnElement[bool], *, limit: int | None) -> tuple[Run, ...]:
         query = sa.select(_RUNS).where(condition).order_by(_RUNS.c.created_at.desc(), _RUNS.c.uuid).limit(limit)
         return self._transactor.read(lambda conn: tuple(records.make_run(row) for row in conn.execute(query)))
+
+
+def _prepare(new: NewRun) -> tuple[str, Callable[[sa.Connection], Run]]:
+    """Return the new run's UUID, and what inserts it with its logbook, its lease and its first events."""
+    from lmflow.db import backend  # noqa: PLC0415 - TaskFlow is slow to import, and no use to those who only read
+
+    run_uuid, request = str(uuid.uuid4()), new.request
+    records.check_session_uuid(new.session_uuid)
+    book = backend.make_logbook(run_uuid, [(flow.name, flow.factory, flow.kwargs) for flow in new.flows])
+    flow_uuids = {detail.name: detail.uuid for detail in book}
+    values = _make_values(run_uuid, request, new.kind) | {
+        "state": RunState.RUNNING.value,
+        "phase": new.flows[0].name if new.flows else "",
+        "active_key": _active_key(request.pool_uuid, request.vm_uuid),
+        "parent_uuid": new.first_uuid,
+        "logbook_uuid": book.uuid,
+        **{f"{name}_uuid": flow_uuids.get(name, "") for name in ("move", "settle")},
+    }
+    created = ("created", {"kind": new.kind, "request": request.to_json()})
+    events = [records.EventAppender(run_uuid, *note) for note in (created, *new.notes)]
+
+    def begin(conn: sa.Connection) -> Run:
+        _check_vm_is_free(conn, request)
+        conn.execute(sa.insert(_RUNS).values(**values))
+        backend.insert_logbook(conn, book)
+        lease = records.lease_values(new.owner, new.lease_seconds) | {"session_uuid": new.session_uuid}
+        conn.execute(sa.insert(schema.leases).values(run_uuid=run_uuid, token=1, beat=0, **lease))
+        for event in events:
+            event.append(conn)
+        return _get(conn, run_uuid)
+
+    return run_uuid, begin
 
 
 def _active_key(pool_uuid: str, vm_uuid: str) -> str:

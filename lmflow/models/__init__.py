@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Outcome,
         StatusLine,
         StatusReport,
+        Try,
         WhyReport,
     )
     from lmflow.models.base import Model
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         VmCheck,
     )
     from lmflow.models.evidence import StartedTask, TaskView, WitnessView, XenopsTask
+    from lmflow.models.objects import PoolObject
     from lmflow.models.pool import (
         PBD,
         PIF,
@@ -95,6 +97,7 @@ __all__ = [
     "Owner",
     "Place",
     "Pool",
+    "PoolObject",
     "PoolProfile",
     "Refusal",
     "Run",
@@ -107,6 +110,7 @@ __all__ = [
     "TaskView",
     "Terms",
     "Tls",
+    "Try",
     "VMGroup",
     "VmCheck",
     "Waits",
@@ -124,6 +128,7 @@ _FAMILIES = {
         "Outcome",
         "StatusLine",
         "StatusReport",
+        "Try",
         "WhyReport",
     ),
     "lmflow.models.base": ("Model",),
@@ -144,6 +149,7 @@ _FAMILIES = {
         "WitnessView",
         "XenopsTask",
     ),
+    "lmflow.models.objects": ("PoolObject",),
     "lmflow.models.pool": (
         "PBD",
         "PIF",

@@ -7,7 +7,7 @@ import dataclasses
 from lmflow.models.base import Model
 from lmflow.models.checking import Choice
 from lmflow.models.pool import Finding, XapiError
-from lmflow.models.requests import Event, Run
+from lmflow.models.requests import Event, Run, RunState
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,13 +27,29 @@ class Notice(Model):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Try(Model):
+    """What came of one host where the destination was lmflow's choice; ``because`` is why it was not that one.
+
+    ``run_uuid`` '' and ``state`` refused: a host that was not tried any more, because the checks refuse it by now.
+    """
+
+    host_name: str
+    state: RunState
+    run_uuid: str = ""
+    because: str = ""
+    findings: tuple[Finding, ...] = ()
+    error: XapiError | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Outcome(Model):
     """How a run stands when lmflow lets go of it.
 
     ``vm_state`` is a sentence on where the VM is, and by which evidence. ``reason`` says why a run was let go of
     before its end, or not taken up: unknown, unreachable, detached, deadline, error, locked, misconfigured; or, of a
     run that was only waited for: timeout, interrupted (its owner is gone); else ''. ``cancelled``: it failed because
-    somebody asked for that. ``choice``: why this destination, where none was named.
+    somebody asked for that. ``choice``: why this destination, where none was named. ``warnings``: what is worth
+    knowing and ended nothing, and what was overridden by force.
     """
 
     run: Run
@@ -48,6 +64,8 @@ class Outcome(Model):
     interruptions: int = 0
     cancelled: bool = False
     choice: Choice | None = None
+    tries: tuple[Try, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ class Overview(Model):
         Its memory, less the hypervisor's own, less what each VM needs that is there or scheduled to be.
         Source: memory_check.ml of xapi; the same figures as host.compute_free_memory.
         """
-        return self._free.get(host_uuid)
+        left = self._left.get(host_uuid)
+        return None if left is None else max(0, left)
 
     def snapshot(self, vm_uuid: str, host_uuid: str) -> Snapshot:
         """Return what the rules need for one VM and one destination; XAPI's own answer is not in it."""
@@ -53,8 +54,10 @@ class Overview(Model):
         near = dict.fromkeys((vm.resident_on_uuid, host_uuid))
         kept = (*near, self.pool.coordinator_uuid)
         sr_uuids = dict.fromkeys(vbd.vdi.sr_uuid for vbd in vm.vbds if vbd.vdi is not None)
-        network_uuids = dict.fromkeys(vif.network_uuid for vif in vm.vifs)
+        network_uuids = dict.fromkeys([*(vif.network_uuid for vif in vm.vifs), self.terms.network_uuid])
         srs, networks = self._srs, self._networks
+        joining = [pif for net in network_uuids for host in near for pif in self._pifs.get((net, host), ())]
+        managing = [pif for host in near for pif in self._managing.get(host, ())]
         return Snapshot(
             observed_at=self.observed_at,
             pool=self.pool,
@@ -65,12 +68,21 @@ class Overview(Model):
             srs=tuple(srs[uuid] for uuid in sr_uuids if uuid in srs),
             pbds=tuple(pbd for sr in sr_uuids for host in near for pbd in self._pbds.get((sr, host), ())),
             networks=tuple(networks[uuid] for uuid in network_uuids if uuid in networks),
-            pifs=tuple(pif for net in network_uuids for host in near for pif in self._pifs.get((net, host), ())),
+            pifs=tuple({pif.uuid: pif for pif in (*joining, *managing)}.values()),
             boot_asked=False,
-            free_bytes=self._free.get(host_uuid),
+            free_bytes=self._find_free_for(vm, host_uuid),
             may_migrate=self.may_migrate,
+            reserved_by=tuple(sorted(self._reserving.get(host_uuid, ()))),
             terms=self.terms,
         )
+
+    def _find_free_for(self, vm: VM, host_uuid: str) -> int | None:
+        """Return what is left for a VM: a reservation of its own does not count against it."""
+        left = self._left.get(host_uuid)
+        if left is None:
+            return None
+        own = vm.needed_bytes if vm.scheduled_to_be_resident_on_uuid == host_uuid != vm.resident_on_uuid else 0
+        return max(0, left + own)
 
     @functools.cached_property
     def _vms(self) -> dict[str, VM]:
@@ -103,13 +115,29 @@ class Overview(Model):
         return dict(found)
 
     @functools.cached_property
-    def _free(self) -> dict[str, int | None]:
+    def _managing(self) -> Mapping[str | None, Sequence[PIF]]:
+        found: dict[str | None, list[PIF]] = defaultdict(list)
+        for pif in self.pifs:
+            if pif.management:
+                found[pif.host_uuid].append(pif)
+        return dict(found)
+
+    @functools.cached_property
+    def _reserving(self) -> Mapping[str | None, Sequence[str]]:
+        found: dict[str | None, list[str]] = defaultdict(list)
+        for vm in self.vms:
+            if vm.scheduled_to_be_resident_on_uuid and not vm.current_operations:
+                found[vm.scheduled_to_be_resident_on_uuid].append(vm.name_label)
+        return dict(found)
+
+    @functools.cached_property
+    def _left(self) -> dict[str, int | None]:
         taken: dict[str, int] = defaultdict(int)
         for vm in self.vms:
             for uuid in {vm.resident_on_uuid, vm.scheduled_to_be_resident_on_uuid} - {None}:
                 taken[str(uuid)] += vm.needed_bytes
         return {
-            host.uuid: max(0, host.memory_total_bytes - host.memory_overhead_bytes - taken[host.uuid])
+            host.uuid: host.memory_total_bytes - host.memory_overhead_bytes - taken[host.uuid]
             if host.memory_total_bytes
             else None
             for host in self.hosts
@@ -120,9 +148,10 @@ class Overview(Model):
 class HostVerdict(Model):
     """What the rules say about one VM on one host.
 
-    ``present``: the VM runs there now, so no rule was asked. ``ok``: the VM may move there; true exactly when there is
-    finding that refuses and it is not there already; ``warnings`` refuse nothing. ``headroom_bytes`` is the memory left there after the move (for the present
-    host: now), None when its size is unknown. ``asked_pool``: XAPI itself was asked too.
+    ``present``: the VM runs there now, so no rule was asked. ``ok``: the VM may move there; true exactly when no
+    finding refuses and it is not there already; ``warnings`` refuse nothing. ``headroom_bytes`` is the memory left
+    there after the move (for the present host: now), None when its size is unknown. ``asked_pool``: XAPI itself was
+    asked too.
     """
 
     host_uuid: str
@@ -187,10 +216,11 @@ class CheckReport(Model):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Candidate(Model):
-    """A host that would take the VM, and the memory that would be left there."""
+    """A host that would take the VM, the memory that would be left there, and why it stands where it stands."""
 
     name: str
     headroom_bytes: int | None
+    because: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class VIF(Model):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class VM(Model):
-    """A VM record. ``can_suspend`` is the guest's ``feature-suspend``, None when no guest metrics exist.
+    """A VM record. ``can_suspend``: its guest can be suspended, None when that was not read.
 
     ``vcpus_unrestricted``: its platform lets it have more VCPUs than its host has CPUs. ``is_immobile``: its platform
     says that it may not move, or it runs VMs itself. ``group_uuids`` are its VM groups.
@@ -93,8 +93,13 @@ class VM(Model):
 
     @property
     def needed_bytes(self) -> int:
-        """Return what XAPI counts for it on a host: the least memory it may be given, and what it takes beside that."""
-        return self.memory_dynamic_min_bytes + self.memory_overhead_bytes
+        """Return what XAPI counts for it on a host: the least memory it may be given, and what it takes beside that.
+
+        A guest of type ``pv_in_pvh`` cannot give memory back, and so needs all that it may have.
+        """
+        fixed = self.domain_type == "pv_in_pvh"
+        least = self.memory_static_max_bytes if fixed else self.memory_dynamic_min_bytes
+        return least + self.memory_overhead_bytes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -161,7 +166,10 @@ class Network(Model):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PIF(Model):
-    """A host's physical interface on a network. ``ip`` '' and no ``ipv6``: it has no address."""
+    """A host's physical interface on a network.
+
+    ``ip`` or ``ipv6`` (with the length of the prefix) is how XAPI reaches it; ``ip`` '' and no ``ipv6``: not at all.
+    """
 
     uuid: str
     network_uuid: str
@@ -186,7 +194,7 @@ class Pool(Model):
     """The pool; the coordinator is the host that its members obey.
 
     With ``ha_enabled`` it means to survive the loss of ``ha_failures_to_tolerate`` hosts, and has a plan for
-    ``ha_plan_exists_for``.
+    ``ha_plan_exists_for``. ``is_licensed``: its licence allows live migration.
     """
 
     uuid: str
@@ -196,6 +204,7 @@ class Pool(Model):
     ha_enabled: bool = False
     ha_failures_to_tolerate: int = 0
     ha_plan_exists_for: int = 0
+    is_licensed: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

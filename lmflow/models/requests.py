@@ -69,7 +69,7 @@ class MoveOptions(Model):
     the run was created, ``no_progress_seconds`` since the last progress: then its cancel is asked for. ``guest_seconds``:
     how long the guest's agent is waited for after the arrival. ``eject_local_iso``: take a disc out that cannot follow,
     and put it in again if the VM stays. ``keep_source_kernel``: leave the source's copy of an external kernel.
-    ``strict``: what is a warning otherwise refuses.
+    ``strict``: what is a warning otherwise refuses. ``strategy`` ranks the hosts where none is named, '' for the site's.
     """
 
     force: bool = False
@@ -82,6 +82,7 @@ class MoveOptions(Model):
     eject_local_iso: bool = False
     keep_source_kernel: bool = False
     strict: bool = False
+    strategy: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

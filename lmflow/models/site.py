@@ -13,7 +13,8 @@ class Hook(Model):
 
     ``name`` is an entry point of the namespace ``lmflow.hooks``; or ``command`` is run, without a shell, with a JSON
     document on its stdin. It has ``timeout_seconds``. ``fatal``: its failure ends the run before anything is changed,
-    or leaves it resumable after the arrival; otherwise it is a warning.
+    or leaves it resumable after the arrival; otherwise it is a warning. ``hidden``: names of environment variables that
+    a command does not get, since they hold secrets of lmflow.
     """
 
     moment: str
@@ -21,11 +22,12 @@ class Hook(Model):
     command: tuple[str, ...] = ()
     timeout_seconds: float = 60.0
     fatal: bool = False
+    hidden: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
-        """Return what it is called in messages."""
-        return self.name or " ".join(self.command)
+        """Return what it is called in messages and records: of a command its program, for arguments may be secret."""
+        return self.name or "".join(self.command[:1])
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,36 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from lmflow.models import Candidate, Choice, HostVerdict, Refusal
+from lmflow.models import Candidate, Choice, HostVerdict, Overview, Refusal
+from lmflow.planner.ranking import HostFacts, Rank, Ranked
 
 
-def choose(verdicts: Sequence[HostVerdict]) -> Choice:
-    """Return the valid host with the most memory left after the move, ties by name, then UUID; never the present host.
+def make_facts(overview: Overview, vm_uuid: str, verdicts: Sequence[HostVerdict]) -> dict[str, HostFacts]:
+    """Return what a strategy may know of each host, by UUID; KeyError when the overview does not hold the VM."""
+    moving = overview.get_vm(vm_uuid)
+    apart = {group.uuid for group in overview.groups if group.placement == "anti_affinity"} & set(moving.group_uuids)
+    guests = [
+        vm for vm in overview.vms if vm.uuid != vm_uuid and vm.power_state == "Running" and not vm.is_control_domain
+    ]
+    running: dict[str | None, int] = {}
+    peers: dict[str | None, int] = {}
+    for vm in guests:
+        running[vm.resident_on_uuid] = running.get(vm.resident_on_uuid, 0) + 1
+        if apart & set(vm.group_uuids):
+            peers[vm.resident_on_uuid] = peers.get(vm.resident_on_uuid, 0) + 1
+    totals = {host.uuid: host.memory_total_bytes for host in overview.hosts}
+    return {
+        verdict.host_uuid: HostFacts(
+            verdict.host_uuid,
+            verdict.host_name,
+            verdict.headroom_bytes,
+            running_vms=running.get(verdict.host_uuid, 0),
+            total_bytes=totals[verdict.host_uuid],
+            peers=peers.get(verdict.host_uuid, 0),
+        )
+        for verdict in verdicts
+    }
 
-    The order of the verdicts does not matter. A host whose size is unknown comes last.
+
+def choose(verdicts: Sequence[HostVerdict], facts: Mapping[str, HostFacts], rank: Rank) -> Choice:
+    """Return the host that the strategy puts first of those that no rule refuses; never the present host.
+
+    The order of the verdicts does not matter.
     """
-    candidates = sorted((v for v in verdicts if v.ok and not v.present and not v.findings), key=_rank)
-    refused = sorted((v for v in verdicts if v.findings and not v.present), key=lambda v: (v.host_name, v.host_uuid))
-    best = candidates[0] if candidates else None
+    by_name = sorted((v for v in verdicts if not v.present), key=lambda v: (v.host_name, v.host_uuid))
+    fit = {v.host_uuid: v for v in by_name if v.ok and not v.findings}
+    refused = [v for v in by_name if v.findings]
+    ranked = rank([facts[uuid] for uuid in fit]) if fit else ()
+    best = fit[ranked[0].host_uuid] if ranked else None
     return Choice(
         host_uuid=best.host_uuid if best else "",
         host_name=best.host_name if best else "",
-        because=_explain(len(candidates), len(refused)),
-        candidates=tuple(Candidate(v.host_name, v.headroom_bytes) for v in candidates),
+        because=_explain(ranked, facts, len(refused)),
+        candidates=tuple(_make_candidate(fit[r.host_uuid], r) for r in ranked),
         refused=tuple(Refusal(v.host_name, v.findings) for v in refused),
     )
 
 
-def _rank(verdict: HostVerdict) -> tuple[bool, int, str, str]:
-    headroom = verdict.headroom_bytes
-    return headroom is None, -(headroom or 0), verdict.host_name, verdict.host_uuid
+def _make_candidate(verdict: HostVerdict, ranked: Ranked) -> Candidate:
+    return Candidate(verdict.host_name, verdict.headroom_bytes, ranked.because)
 
 
-def _explain(candidates: int, refused: int) -> str:
-    if candidates > 1:
-        return f"most free memory of {candidates} candidates"
-    if candidates == 1:
+def _explain(ranked: Sequence[Ranked], facts: Mapping[str, HostFacts], refused: int) -> str:
+    if not ranked:
+        return f"no candidate: {refused} would refuse it" if refused else "the pool has no other host"
+    if len(ranked) == 1:
         return "the only candidate"
-    return f"no candidate: {refused} would refuse it" if refused else "the pool has no other host"
+    of_all = f"of {len(ranked)} candidates"
+    counts = [facts[each.host_uuid].peers for each in ranked]
+    if len(set(counts)) > 1:
+        return f"fewest VMs of its anti-affinity groups ({counts[0]}) {of_all}"
+    return f"{ranked[0].because} {of_all}"

@@ -33,11 +33,12 @@ def cancel_run(
     The request is stored: an owner that dies before it has answered leaves it to the next one, and so do we when the
     time is over. Asking twice is safe.
     """
-    number = 0
-    if not run.state.is_terminal:
-        number = drive.database.control.append(run.uuid, CANCEL, {"by": by, "reason": reason})
+    number, asked = 0, ""
     until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     while True:
+        run = drive.database.runs.get_newest(run.uuid)
+        if not run.state.is_terminal and run.uuid != asked:  # also a next try that began before its owner had heard us
+            number, asked = drive.database.control.append(run.uuid, CANCEL, {"by": by, "reason": reason}), run.uuid
         answered = _find_answer(drive, run.uuid, number)
         if answered is not None:
             return answered
@@ -83,6 +84,8 @@ def _find_answer(drive: Drive, run_uuid: str, number: int) -> Cancellation | Non
     answers = drive.database.events.list(run_uuid, kind=ANSWER)
     run = drive.database.runs.get(run_uuid)
     if run.state.is_terminal:
+        if drive.database.runs.get_newest(run_uuid).uuid != run_uuid:
+            return None
         outcome = _recall(drive, run)
         if outcome.cancelled:
             failures = drive.database.events.list(run_uuid, kind="failure")

@@ -5,11 +5,26 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from lmflow import checks, planner
 from lmflow.exceptions import RefusedError, XapiFailureError
-from lmflow.models import VM, CheckReport, Choice, Finding, HostVerdict, Overview, Place, Pool, VmCheck, XapiError
+from lmflow.models import (
+    VM,
+    CheckReport,
+    Choice,
+    Finding,
+    HostVerdict,
+    MoveOptions,
+    Overview,
+    Place,
+    Pool,
+    Refusal,
+    Site,
+    VmCheck,
+    XapiError,
+)
+from lmflow.tasks.terms import make_terms
 from lmflow.xapi import reads
 from lmflow.xapi.connection import Connection
 from lmflow.xapi.overview import read_overview
@@ -17,22 +32,41 @@ from lmflow.xapi.overview import read_overview
 Answers = dict[str, XapiError | None]
 
 
+class NoDestinationError(RefusedError):
+    """No host is left that would take the VM; ``refused`` holds each host's own reasons."""
+
+    def __init__(
+        self, message: str, *, findings: Sequence[Finding], state_now: str, refused: tuple[Refusal, ...]
+    ) -> None:
+        super().__init__(message, findings=findings, state_now=state_now)
+        self.refused = refused
+
+
 def make_check(
-    conn: Connection, vm_uuids: Sequence[str], *, host_uuid: str = "", ask_pool: bool = False
+    conn: Connection,
+    vm_uuids: Sequence[str],
+    *,
+    host_uuid: str = "",
+    ask_pool: bool = False,
+    site: Site = Site(),  # noqa: B008 - frozen
+    options: MoveOptions = MoveOptions(),  # noqa: B008 - frozen
 ) -> CheckReport:
     """Return what every rule says of each VM on every host; a ``host_uuid`` is the destination that is meant.
 
     The number of calls is that of ``read_overview``; ``ask_pool`` adds three for each VM and host on which XAPI's word
     decides. Raises XapiFailureError (UUID_INVALID) when the pool knows no such VM or host.
     """
-    overview = read_overview(conn, vm_uuids, now=time.time())
+    overview = read_overview(conn, vm_uuids, now=time.time(), terms=make_terms(options, site, vm_uuids))
     meant = next((host for host in overview.hosts if host.uuid == host_uuid), None)
     if host_uuid and meant is None:
         raise XapiFailureError("UUID_INVALID", ("host", host_uuid), call="host.get_by_uuid")
     vms = []
     for uuid in dict.fromkeys(vm_uuids):
-        answers = _ask(conn, overview, uuid, host_uuid) if ask_pool else {}
-        vms.append(_check_vm(overview, uuid, host_uuid, answers))
+        askable = checks.find_askable(overview, uuid, site, strict=options.strict) if ask_pool else ()
+        answers = {each: reads.ask_boot(conn, uuid, each) for each in askable if host_uuid in ("", each)}
+        verdicts = checks.check_hosts(overview, uuid, answers, site, strict=options.strict)
+        anywhere = checks.check_anywhere(overview, uuid, site)
+        vms.append(_check_vm(overview.get_vm(uuid), host_uuid, verdicts, anywhere))
     return CheckReport(
         pool=Place(overview.pool.uuid, overview.pool.name_label),
         observed_at=_write_time(overview.observed_at),
@@ -42,34 +76,41 @@ def make_check(
     )
 
 
-def choose_destination(conn: Connection, vm_uuid: str) -> Choice:
-    """Return the valid host with the most headroom, never the VM's present one; XAPI itself agreed to it.
+def choose_destination(
+    conn: Connection,
+    vm_uuid: str,
+    *,
+    site: Site = Site(),  # noqa: B008 - frozen
+    options: MoveOptions = MoveOptions(),  # noqa: B008 - frozen
+    ignored: Collection[str] = (),
+) -> Choice:
+    """Return the valid host that the site's strategy puts first, never the VM's present one; XAPI itself agreed to it.
 
     The best candidate is asked about; if XAPI objects, its objection becomes that host's finding and the next one is
-    tried. A host that only an estimate speaks against is asked about last. RefusedError, with the reasons of every
-    host, when none is left.
+    tried. A host that only an estimate speaks against is asked about last. ``ignored`` are UUIDs of hosts that are left
+    out. RefusedError, with the reasons of every host, when none is left; PluginError for a strategy that is of no use.
     """
-    overview = read_overview(conn, [vm_uuid], now=time.time())
+    site = dataclasses.replace(site, strategy=options.strategy or site.strategy)
+    rank, strict = planner.get_rank(site), options.strict
+    overview = read_overview(conn, [vm_uuid], now=time.time(), terms=make_terms(options, site, [vm_uuid]))
     answers: Answers = {}
     while True:
-        verdicts = checks.check_hosts(overview, vm_uuid, answers)
-        choice = planner.choose(verdicts)
+        verdicts = checks.check_hosts(overview, vm_uuid, answers, site, strict=strict)
+        verdicts = tuple(verdict for verdict in verdicts if verdict.host_uuid not in ignored)
+        choice = planner.choose(verdicts, planner.make_facts(overview, vm_uuid, verdicts), rank)
         if choice.host_uuid in answers:
             return choice
-        asking = choice.host_uuid or _find_doubtful(overview, vm_uuid, verdicts)
+        asking = choice.host_uuid
         if not asking:
-            raise _refuse(overview, vm_uuid, choice)
+            doubtful = _find_doubtful(verdicts, checks.find_askable(overview, vm_uuid, site, strict=strict))
+            asking = planner.choose(doubtful, planner.make_facts(overview, vm_uuid, doubtful), rank).host_uuid
+        if not asking:
+            anywhere = checks.check_anywhere(overview, vm_uuid, site)
+            raise _refuse(overview, vm_uuid, choice, anywhere, tried=len(ignored))
         answers[asking] = reads.ask_boot(conn, vm_uuid, asking)
 
 
-def _ask(conn: Connection, overview: Overview, vm_uuid: str, host_uuid: str) -> Answers:
-    askable = checks.find_askable(overview, vm_uuid)
-    return {uuid: reads.ask_boot(conn, vm_uuid, uuid) for uuid in askable if host_uuid in ("", uuid)}
-
-
-def _check_vm(overview: Overview, vm_uuid: str, host_uuid: str, answers: Answers) -> VmCheck:
-    vm = overview.get_vm(vm_uuid)
-    verdicts = checks.check_hosts(overview, vm_uuid, answers)
+def _check_vm(vm: VM, host_uuid: str, verdicts: tuple[HostVerdict, ...], anywhere: tuple[Finding, ...]) -> VmCheck:
     return VmCheck(
         uuid=vm.uuid,
         name=vm.name_label,
@@ -78,7 +119,7 @@ def _check_vm(overview: Overview, vm_uuid: str, host_uuid: str, answers: Answers
         memory_bytes=vm.memory_dynamic_max_bytes,
         operations=vm.current_operations,
         can_move=any(_answers_yes(verdict, host_uuid) for verdict in verdicts),
-        findings=checks.check_anywhere(overview, vm_uuid),
+        findings=anywhere,
         would_work=tuple(Place(v.host_uuid, v.host_name) for v in verdicts if v.ok),
         hosts=verdicts,
     )
@@ -90,29 +131,29 @@ def _answers_yes(verdict: HostVerdict, host_uuid: str) -> bool:
     return verdict.ok
 
 
-def _find_doubtful(overview: Overview, vm_uuid: str, verdicts: Sequence[HostVerdict]) -> str:
-    """Return the roomiest host that only estimates speak against and that XAPI was not asked about; '' for none."""
-    askable = checks.find_askable(overview, vm_uuid)
-    left = [
-        dataclasses.replace(v, ok=True, findings=()) for v in verdicts if v.host_uuid in askable and not v.asked_pool
-    ]
-    return planner.choose(left).host_uuid
+def _find_doubtful(verdicts: Sequence[HostVerdict], askable: Collection[str]) -> tuple[HostVerdict, ...]:
+    """Return the hosts, as if they were fit, that only estimates speak against and that XAPI was not asked about."""
+    left = (v for v in verdicts if v.host_uuid in askable and not v.asked_pool)
+    return tuple(dataclasses.replace(v, ok=True, findings=()) for v in left)
 
 
-def _refuse(overview: Overview, vm_uuid: str, choice: Choice) -> RefusedError:
-    vm, anywhere = overview.get_vm(vm_uuid), checks.check_anywhere(overview, vm_uuid)
+def _refuse(
+    overview: Overview, vm_uuid: str, choice: Choice, anywhere: tuple[Finding, ...], *, tried: int
+) -> NoDestinationError:
+    vm = overview.get_vm(vm_uuid)
     theirs = tuple(
         _name_host(refusal.name, finding)
         for refusal in choice.refused
         for finding in refusal.findings
         if finding not in anywhere
     )
-    alone = _say_alone(overview.pool) if not choice.refused else ()
+    alone = _say_alone(overview.pool) if not choice.refused and not tried else ()
     why = f"{len(choice.refused)} of {len(choice.refused)} refuse" if choice.refused else "there is none"
-    return RefusedError(
+    return NoDestinationError(
         f"{vm.name_label} can move to no other host of the pool: {why}",
         findings=(*anywhere, *theirs, *alone),
         state_now=_describe_place(overview, vm),
+        refused=choice.refused,
     )
 
 

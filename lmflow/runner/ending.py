@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from lmflow.exceptions import FlowSuspended, UnreachableError
-from lmflow.models import Event, Finding, Outcome, Run, RunState
+from lmflow.models import VM, Event, Outcome, Run, RunState
+from lmflow.runner.objects import describe_change
 from lmflow.runner.places import describe_place
-from lmflow.runner.recall import find_findings, find_left, recall_outcome
+from lmflow.runner.recall import find_findings, find_left, recall_outcome, say_why
 from lmflow.tasks import cancelling
 from lmflow.tasks.changes import list_changes
 from lmflow.tasks.context import Context
@@ -14,8 +17,24 @@ from lmflow.verdict import Sent, find_sent
 from lmflow.xapi import reads
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reverted:
+    """How a reverted run ends, before that is stored. ``place`` says where XAPI shows ``vm``, None if no more."""
+
+    state: RunState
+    summary: str
+    place: str
+    vm: VM | None
+    events: tuple[Event, ...]
+
+
 def end_reverted(context: Context, run: Run) -> Outcome:
-    """Store how a reverted run ended, refused, failed or dirty, and return it.
+    """Store how a reverted run ended, refused, failed or dirty, and return it."""
+    return store_reverted(context, run, weigh_reverted(context, run))
+
+
+def weigh_reverted(context: Context, run: Run) -> Reverted:
+    """Return how a reverted run ends: refused, failed or dirty. What is left is recorded, our traces are removed.
 
     Refused means that nothing was sent and nothing was changed; dirty that something of ours may be left.
     """
@@ -33,9 +52,13 @@ def end_reverted(context: Context, run: Run) -> Outcome:
     vm = reads.read_vm(context.connection, run.request.vm_uuid)
     remove_traces(context)
     place = describe_place(context.connection, run.request, vm)
-    summary = f"{place}; {_say_why(events, findings)}"
-    context.database.runs.set_state(context.fence, state, summary=summary)
-    return make_outcome(context, run.uuid, vm_state=place)
+    return Reverted(state, f"{place}; {say_why(events)}", place, vm, events)
+
+
+def store_reverted(context: Context, run: Run, reverted: Reverted) -> Outcome:
+    """Store it, and return the outcome."""
+    context.database.runs.set_state(context.fence, reverted.state, summary=reverted.summary)
+    return make_outcome(context, run.uuid, vm_state=reverted.place)
 
 
 def end_moved(context: Context, run: Run) -> Outcome:
@@ -71,19 +94,7 @@ def make_outcome(context: Context, run_uuid: str, *, vm_state: str = "", reason:
     """Put together what is recorded of a run."""
     run = context.database.runs.get(run_uuid)
     outcome = recall_outcome(run, context.database.events.list(run_uuid))
-    return Outcome(
-        run=run,
-        vm_state=vm_state,
-        reason=reason,
-        findings=outcome.findings,
-        error=outcome.error,
-        left=outcome.left,
-        advice=outcome.advice,
-        seconds=outcome.seconds,
-        interruptions=outcome.interruptions,
-        cancelled=outcome.cancelled,
-        choice=outcome.choice,
-    )
+    return dataclasses.replace(outcome, vm_state=vm_state, reason=reason)
 
 
 def _is_settled_since(context: Context) -> bool:
@@ -98,14 +109,7 @@ def find_unsettled(context: Context) -> tuple[str, ...]:
     """Return the changes that our own book does not show as undone: whatever was or was not said of them."""
     open_steps = ("intended", "done", "undoing", "unproved")
     return tuple(
-        f"{change.kind} {change.object_uuid} is {change.step}"
+        f"{describe_change(dataclasses.asdict(change))} is {change.step}"
         for change in list_changes(context)
         if change.step in open_steps
     )
-
-
-def _say_why(events: tuple[Event, ...], findings: tuple[Finding, ...]) -> str:
-    if findings:
-        return "; ".join(f.message for f in findings)
-    failures = [str(e.data["text"]) for e in events if e.kind == "failure"]
-    return failures[-1] if failures else "a step failed"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from lmflow.exceptions import UsageError
+from lmflow.exceptions import UnknownUUIDError, UsageError
 
 
 class Named(Protocol):
@@ -24,6 +25,7 @@ class Named(Protocol):
 
 N = TypeVar("N", bound=Named)
 
+_UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 _MAX_CANDIDATES = 20
 _MAX_SHOWN = 60
 
@@ -48,6 +50,7 @@ Others = Mapping[str, Callable[[], Sequence[Named]]]
 def get_match(text: str, items: Sequence[N], *, what: str, others: Others | None = None) -> N:
     """Return the one record that the text means; UsageError with candidates when it is none or several.
 
+    UnknownUUIDError, which is a refusal too, for a whole UUID that means nothing here.
     ``others`` lists things of another kind, by kind; asked only for a text that means nothing here, to say what it is.
     """
     found = find_matches(text, items)
@@ -62,6 +65,8 @@ def get_match(text: str, items: Sequence[N], *, what: str, others: Others | None
     for kind, list_them in (others or {}).items():
         if any(text in (thing.uuid, thing.name_label) for thing in list_them()):
             raise UsageError(f"{shown} is a {kind}, not a {what}", candidates=_list_names("", items))
+    if _UUID.fullmatch(text):
+        raise UnknownUUIDError(f"no {what} of this pool has the UUID {text}", candidates=_list_names("", items))
     raise UsageError(f"no {what} is called {shown} in this pool", candidates=_list_names(text, items))
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from lmflow.models import Choice, Event, Finding, Outcome, Run, RunState, XapiError
+from lmflow.models import Choice, Event, Finding, Outcome, Refusal, Run, RunState, Try, XapiError
+
+HANDED_OVER = "handed_over"
+TRIES = "tries"
+NO_MORE_TRIES = "no_more_tries"
 
 
 def recall_outcome(run: Run, events: tuple[Event, ...], *, reason: str = "") -> Outcome:
@@ -18,11 +22,13 @@ def recall_outcome(run: Run, events: tuple[Event, ...], *, reason: str = "") -> 
         findings=find_findings(events),
         error=_find_error(events),
         left=find_left(events),
-        advice=_advise(run, reason),
+        advice=_advise(run, events, reason),
         seconds=run.updated_at - run.created_at,
         interruptions=len([e for e in events if e.kind == "taken_over"]),
         cancelled=run.state in (RunState.FAILED, RunState.DIRTY) and is_cancelled(events),
+        tries=find_tries(run, events),
         choice=next((Choice.from_json(e.data) for e in events if e.kind == "choice"), None),
+        warnings=find_warnings(events),
     )
 
 
@@ -43,6 +49,44 @@ def find_findings(events: tuple[Event, ...]) -> tuple[Finding, ...]:
     return tuple(found.values())
 
 
+def find_tries(run: Run, events: tuple[Event, ...]) -> tuple[Try, ...]:
+    """Return each host that was tried up to this run, and those that were not tried any more; () for only one host."""
+    before = [Try.from_json(each) for e in events if e.kind == TRIES for each in e.data["tries"]]
+    ends = [e.data for e in events if e.kind == NO_MORE_TRIES]
+    refused = [Refusal.from_json(each) for end in ends[-1:] for each in end["refused"]]
+    if not before and not refused:
+        return ()
+    mine = make_try(run, events, RunState(ends[-1]["state"]) if ends else run.state)
+    return (*before, mine, *(Try(each.name, RunState.REFUSED, findings=each.findings) for each in refused))
+
+
+def make_try(run: Run, events: tuple[Event, ...], state: RunState) -> Try:
+    """Return what came of this run's host."""
+    failed = state in (RunState.REFUSED, RunState.FAILED, RunState.DIRTY)
+    return Try(
+        run.request.destination_name,
+        state,
+        run_uuid=run.uuid,
+        because=say_why(events) if failed else "",
+        findings=find_findings(events) if failed else (),
+        error=_find_error(events) if failed else None,
+    )
+
+
+def say_why(events: tuple[Event, ...]) -> str:
+    """Return what a run failed of: the reasons of its refusal, or what its last failed step said."""
+    findings = find_findings(events)
+    if findings:
+        return "; ".join(f.message for f in findings)
+    failures = [str(e.data["text"]) for e in events if e.kind == "failure"]
+    return failures[-1] if failures else "a step failed"
+
+
+def find_warnings(events: tuple[Event, ...]) -> tuple[str, ...]:
+    """Return what is worth knowing of a run and ended nothing, each once; what force overrode is among it."""
+    return tuple(dict.fromkeys(str(e.data["text"]) for e in events if e.kind == "warning"))
+
+
 def find_left(events: tuple[Event, ...]) -> tuple[str, ...]:
     """Return what of ours may be left in the pool since the last repair began, each once."""
     repairs = [n for n, e in enumerate(events) if e.kind == "repairing"]
@@ -55,11 +99,15 @@ def _find_error(events: tuple[Event, ...]) -> XapiError | None:
     return XapiError.from_json(errors[-1]) if errors else None
 
 
-def _advise(run: Run, reason: str) -> str:
+def _advise(run: Run, events: tuple[Event, ...], reason: str) -> str:
     """Name one command to try; a run that was rolled back is never resumed, a new one is offered."""
     short, request = run.uuid[:8], run.request
+    following = [str(e.data["run_uuid"]) for e in events if e.kind == HANDED_OVER]
+    if following:
+        return f"lmflow run show {following[0][:8]} (the next try)"
     if run.state is RunState.FAILED:
-        to = f" --to {request.destination_name}" if request.destination_name else ""
+        named = request.destination_name and request.max_retries is None
+        to = f" --to {request.destination_name}" if named else ""
         return f"lmflow migrate {request.vm_name}{to} (a new run)"
     if run.state is RunState.REFUSED:
         return f"lmflow check {request.vm_name}"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from lmflow.exceptions import RefusedError, UsageError
 from lmflow.models import Outcome, Run
 from lmflow.runner.reports import describe_sight
+from lmflow.runner.retrying import Handed
 from lmflow.runner.runs import Drive, go_on, take_up
 from lmflow.tasks.context import Context
 from lmflow.tasks.verdicts import make_watch
@@ -40,7 +41,7 @@ def resolve_run(drive: Drive, open_connection: Callable[[], Connection], run: Ru
     return take_up(drive, open_connection, run, functools.partial(_resolve, decision))
 
 
-def _resolve(decision: Decision, context: Context, run: Run) -> Outcome:
+def _resolve(decision: Decision, context: Context, run: Run) -> Outcome | Handed:
     watch = make_watch(context)
     sight = _look_open(context, run, watch, decision)
     context.pause(context.waits.quiet_seconds)  # what the two hosts say is heard twice, as for a verdict

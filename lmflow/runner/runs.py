@@ -8,17 +8,18 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from lmflow.db.database import Database, Fence, FlowSpec
+from lmflow.db.database import Database, Fence
 from lmflow.db.owner import current_owner, is_dead
 from lmflow.exceptions import ConfigurationError, FlowSuspended, LeaseLost, LockedError, UnreachableError
 from lmflow.flows import move, settle
-from lmflow.flows.versions import CURRENT
 from lmflow.models import Lease, MoveRequest, Notice, Outcome, Run, RunState, Site, Waits
-from lmflow.runner import ending
+from lmflow.runner import ending, retrying
 from lmflow.runner.engine import run_flow
 from lmflow.runner.heartbeat import Heartbeat
 from lmflow.runner.recall import recall_outcome
+from lmflow.runner.retrying import Handed
 from lmflow.runner.signals import steered_by_signals
+from lmflow.runner.specs import make_flow_specs
 from lmflow.runner.takeover import take_lease
 from lmflow.tasks.connect_storage import ConnectStorage
 from lmflow.tasks.context import Context, ignore_notice
@@ -29,6 +30,9 @@ from lmflow.tasks.steering import Steering
 from lmflow.xapi.connection import Connection
 
 KIND = "migrate"
+
+Work = Callable[[Context, Run], Outcome | Handed]
+"""What an owner does with a run: it ends it, or lets go of it, or hands over to the next try."""
 
 LOG = logging.getLogger(__name__)
 
@@ -63,19 +67,16 @@ def start_run(
 
     LockedError when another run holds the VM, RequestExists (of lmflow.db) for a request id that has a run.
     """
-    kwargs = {"request": request.to_json(), "version": CURRENT}
-    flows = [FlowSpec(name=f.NAME, factory=f.FACTORY, kwargs=kwargs) for f in (move, settle)]
     run, fence = drive.database.runs.create(
         request,
         kind=KIND,
         owner=current_owner(),
         lease_seconds=drive.waits.lease_seconds,
-        flows=flows,
+        flows=make_flow_specs(request),
         notes=notes,
     )
     context = _make_context(drive, connection, run, fence)
-    move_said = f"{request.vm_name}  {request.source_name} -> {request.destination_name}"
-    context.say("run", f"run {run.uuid[:8]}  {move_said}" + (f"  ({chosen})" if chosen else ""))
+    _say_begun(context, run, chosen)
     return _drive(drive, context, run, go_on)
 
 
@@ -100,9 +101,7 @@ def repair_run(drive: Drive, open_connection: Callable[[], Connection], run: Run
     return take_up(drive, open_connection, run, _repair)
 
 
-def take_up(
-    drive: Drive, open_connection: Callable[[], Connection], run: Run, work: Callable[[Context, Run], Outcome]
-) -> Outcome:
+def take_up(drive: Drive, open_connection: Callable[[], Connection], run: Run, work: Work) -> Outcome:
     """Take the run over from an owner who is gone, end that one's session in the pool, and do the work as its owner."""
     database = drive.database
     fence, previous = take_lease(database, run, waits=drive.waits, notify=drive.notify)
@@ -142,10 +141,27 @@ def _take_over(context: Context, run: Run, previous: Lease | None) -> None:
     context.say("run", f"run {run.uuid[:8]}  {run.request.vm_name}: taken over (owner pid {owner.pid} {word})")
 
 
-def _drive(drive: Drive, context: Context, run: Run, work: Callable[[Context, Run], Outcome]) -> Outcome:
+def _drive(drive: Drive, context: Context, run: Run, work: Work) -> Outcome:
+    """Do the work, and drive the tries that follow from it, as long as one leads to another."""
+    try:
+        with steered_by_signals(drive.steering, cancel_by=drive.cancel_by):
+            while True:
+                ended = _drive_try(context, run, work)
+                if isinstance(ended, Outcome):
+                    return ended
+                _release(context)
+                run, work = ended.run, go_on
+                context = _make_context(drive, context.connection, run, ended.fence)
+                _say_begun(context, run, ended.because)
+    finally:
+        context.connection.close()
+        _release(context)
+
+
+def _drive_try(context: Context, run: Run, work: Work) -> Outcome | Handed:
     heartbeat = Heartbeat(context)
     try:
-        with _reported_loss(run), steered_by_signals(drive.steering, cancel_by=drive.cancel_by):
+        with _reported_loss(run):
             try:
                 heartbeat.listen(patient=True)  # before anything is sent
                 heartbeat.start()
@@ -154,16 +170,24 @@ def _drive(drive: Drive, context: Context, run: Run, work: Callable[[Context, Ru
                 return ending.suspend(context, run, why)
     finally:
         heartbeat.finish()
-        context.connection.close()
-        try:
-            context.database.leases.release(context.fence)
-        except UnreachableError as error:
-            LOG.warning(
-                "the lease of run %s was not given back, it will expire: %s",
-                run.uuid,
-                error,
-                extra={"run_uuid": run.uuid},
-            )
+
+
+def _release(context: Context) -> None:
+    try:
+        context.database.leases.release(context.fence)
+    except UnreachableError as error:
+        LOG.warning(
+            "the lease of run %s was not given back, it will expire: %s",
+            context.run_uuid,
+            error,
+            extra={"run_uuid": context.run_uuid},
+        )
+
+
+def _say_begun(context: Context, run: Run, chosen: str) -> None:
+    request = run.request
+    move_said = f"{request.vm_name}  {request.source_name} -> {request.destination_name}"
+    context.say("run", f"run {run.uuid[:8]}  {move_said}" + (f"  ({chosen})" if chosen else ""))
 
 
 @contextlib.contextmanager
@@ -179,15 +203,18 @@ def _reported_loss(run: Run) -> Iterator[None]:
         ) from error
 
 
-def go_on(context: Context, run: Run) -> Outcome:
-    """From wherever the run stands to its end. The run's own phase decides; TaskFlow's state only within a flow."""
+def go_on(context: Context, run: Run) -> Outcome | Handed:
+    """From wherever the run stands to its end. The run's own phase decides; TaskFlow's state only within a flow.
+
+    Where another host is to be tried, the next try has begun and is returned.
+    """
     context.adopt_session()
     if run.state is not RunState.RUNNING:
         context.database.runs.set_state(context.fence, RunState.RUNNING, summary="")
     if run.phase != settle.NAME:
         state = run_flow(context, run, move.NAME)
         if state == "REVERTED":
-            return ending.end_reverted(context, run)
+            return retrying.end_try(context, run)
         _check_success(move.NAME, state)
         context.database.runs.set_state(context.fence, RunState.RUNNING, phase=settle.NAME)
         context.say("verdict", f"{run.request.vm_name} is confirmed on {run.request.destination_name}")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.context import Context
-from lmflow.xapi import reads
+from lmflow.tasks.notes import warn
+from lmflow.tasks.submit_pool_migrate import DEVICES
+from lmflow.xapi.attendance import Attendance, read_attendance
 
 
 class AwaitSettled(BaseTask):
-    """Wait until the pool has cleared its own marks of the migration from the VM.
+    """Wait until the pool shows domain, devices and no operation of the VM any more, and for its guest if wished.
 
-    Running it twice waits twice. It changes nothing and has no revert: the VM is there, and stays. Marks that do
-    not go away (ghost operations are known in the field) are recorded and do not hold up the run.
+    Running it twice waits twice, and warns of the same once. It changes nothing and has no revert: the VM is there, and
+    stays. What does not come in time (ghost operations, interfaces that stay detached are known in the field) is
+    recorded as a warning; it neither holds up the run nor is it repaired.
     """
 
     NAME = "await_settled"
@@ -22,11 +26,53 @@ class AwaitSettled(BaseTask):
     PROVIDES = "traces"
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
-        """Return the operations that the VM still shows, normally none."""
-        began = context.clock()
-        while True:
-            vm = reads.read_vm(context.connection, context.request.vm_uuid)
-            ghosts = [o for o in vm.current_operations if o == "pool_migrate"] if vm else []
-            if not ghosts or context.clock() - began > context.waits.settle_seconds:
-                return {"operations": ghosts}
-            context.pause(context.waits.poll_seconds)
+        """Return what was warned of, normally nothing."""
+        if inputs["view"]["repair"]:
+            return {"warnings": []}  # XAPI's view of this VM is proved wrong, and reported with its repair
+        before = _recall_devices(context)
+        texts = _wait(context, context.waits.settle_seconds, lambda seen: _find_missing(context, seen, before))
+        if not texts and context.request.options.guest_seconds:
+            texts = _wait(context, context.request.options.guest_seconds, lambda seen: _find_silence(context, seen))
+        for text in texts:
+            warn(context, self.NAME, text)
+        return {"warnings": texts}
+
+
+def _wait(context: Context, seconds: float, find: Callable[[Attendance], list[str]]) -> list[str]:
+    """Look until nothing is missing or the time is over; return what is missing then. A VM that is off is not waited
+    for: where it is was said before.
+    """
+    began = context.clock()
+    while True:
+        seen = read_attendance(context.connection, context.request.vm_uuid)
+        if seen is None or seen.power_state != "Running":
+            return []
+        missing = find(seen)
+        if not missing or context.clock() - began >= seconds:
+            return missing
+        context.pause(context.waits.poll_seconds)
+
+
+def _recall_devices(context: Context) -> frozenset[str] | None:
+    """Return the devices that were attached at the last submit; None for a run of a time when that was not kept."""
+    kept = context.database.events.list(context.run_uuid, kind=DEVICES)
+    return frozenset(kept[-1].data["attached"]) if kept else None
+
+
+def _find_missing(context: Context, seen: Attendance, before: frozenset[str] | None) -> list[str]:
+    name, found = context.request.vm_name, []
+    if seen.domid < 0:
+        found.append(f"{name} is shown Running without a domain")
+    ghosts = [operation for operation in seen.operations if operation == "pool_migrate"]
+    if ghosts:
+        found.append(f"{name} still shows the operation {ghosts[0]}, though its migration is over")
+    wanted = seen.devices.keys() if before is None else before & seen.devices.keys()
+    found += [f"{name}: {seen.devices[uuid]} ({uuid}) is not attached" for uuid in sorted(wanted - seen.attached)]
+    return found
+
+
+def _find_silence(context: Context, seen: Attendance) -> list[str]:
+    if seen.guest_live:
+        return []
+    seconds = context.request.options.guest_seconds
+    return [f"the guest's agent of {context.request.vm_name} has not reported within {seconds:g} s"]

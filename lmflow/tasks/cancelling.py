@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lmflow.exceptions import CancelledError, SessionNotArmedError, XapiFailureError
+from lmflow.tasks import limits
 from lmflow.tasks.context import Context
 from lmflow.tasks.steering import CancelWish
 from lmflow.tasks.watch import Sight
@@ -15,6 +16,7 @@ SENT = "cancel_sent"
 
 def check_cancel(context: Context) -> None:
     """Raise CancelledError when a cancel is wished for. Only where it is known that nothing was sent."""
+    limits.watch(context)
     for wish in context.find_wishes():
         raise CancelledError(f"{wish.describe()} before anything was sent")
 
@@ -26,8 +28,10 @@ def serve_cancel(context: Context, sight: Sight) -> None:
     that has ended, has no effect. A task that shows no ``cancel`` is in its last phase only if it showed one before;
     a new one shows none either for a moment (source: a recorded xapi).
     """
-    wishes, task, book = context.find_wishes(), sight.evidence.task, context.cancelling
+    task, book = sight.evidence.task, context.cancelling
     pending = task is not None and task.status == "pending"
+    limits.watch(context, task if pending else None)
+    wishes = context.find_wishes()
     if not wishes or (book.sent_to and (not pending or book.sent_to == (task.uuid if task else ""))):
         return  # it was sent: what became of it is to be seen
     if task is not None and pending and task.cancellable:
@@ -80,6 +84,7 @@ def answer(context: Context, word: str, because: str) -> None:
     number = max(wish.number for wish in wishes)
     data = {"answer": word, "because": because, "number": number, "by": wishes[0].by, "reason": wishes[0].reason}
     context.record(ANSWER, data)
+    limits.note_answer(context, wishes, word)
     context.say("message", f"not cancelled: {because}")
     context.cancelling.answered += wishes
     context.cancelling.since = None

@@ -1,8 +1,9 @@
 """Our own book of changes to the pool: written before each change, so that only ours is ever undone.
 
-A change goes ``intended`` -> ``done`` -> ``undoing`` -> ``undone``, or ends as ``void`` (it never happened) or
-``unproved`` (it is as intended, and nothing shows that it was us). Only what is ``done`` is undone. The records of
-finished tasks stay in the pool until the run ends (see ``traces``): until then they are evidence.
+A change goes ``intended`` -> ``done`` -> ``undoing`` -> ``undone``, or ends as ``void`` (it never happened, or others
+have overtaken it) or ``unproved`` (it is as intended, and nothing shows that it was us). Only what is ``done`` is
+undone. The records of finished tasks stay in the pool until the run ends (see ``traces``): until then they are
+evidence.
 """
 
 from __future__ import annotations
@@ -52,11 +53,25 @@ def find_change(context: Context, kind: str, object_uuid: str) -> Change | None:
     return next((c for c in list_changes(context) if (c.kind, c.object_uuid) == (kind, object_uuid)), None)
 
 
-def write(context: Context, kind: str, object_uuid: str, step: str, attempt_id: str) -> Change:
-    """Append a word on a change, durably."""
-    change = Change(kind=kind, object_uuid=object_uuid, step=step, attempt_id=attempt_id)
-    context.record("change", dataclasses.asdict(change))
-    return change
+def write(
+    context: Context,
+    kind: str,
+    object_uuid: str,
+    step: str,
+    attempt_id: str,
+    *,
+    object_name: str = "",
+    data: Mapping[str, str] | None = None,
+) -> Change:
+    """Append a word on a change, durably. ``data`` may hold no secret."""
+    return note(context, Change(kind, object_uuid, step, attempt_id, object_name, data or {}))
+
+
+def note(context: Context, change: Change, step: str = "", attempt_id: str = "") -> Change:
+    """Append the next word on a change, durably; what is not given stays as it is."""
+    following = dataclasses.replace(change, step=step or change.step, attempt_id=attempt_id or change.attempt_id)
+    context.record("change", {**dataclasses.asdict(following), "data": dict(following.data)})
+    return following
 
 
 def make_attempt_id() -> str:

@@ -12,7 +12,7 @@ from lmflow.db.database import Database
 from lmflow.db.fence import Fence
 from lmflow.exceptions import FlowSuspended, LeaseLost, UnreachableError
 from lmflow.models import MoveRequest, Notice, Site, Waits
-from lmflow.tasks.steering import CancelWish, Steering
+from lmflow.tasks.steering import CancelWish, Standing, Steering
 from lmflow.xapi.connection import Connection
 
 
@@ -22,9 +22,16 @@ def ignore_notice(notice: Notice) -> None:
 
 @dataclasses.dataclass(slots=True)
 class Cancelling:
-    """What this owner has heard, seen and done about wishes to cancel. ``asked`` is the latest stored request."""
+    """What this owner has heard, seen and done about wishes to cancel.
+
+    ``asked`` is the latest stored request, ``limit`` the wish that a limit of the run made; ``lock`` is for those two
+    that several steps look at: ``limit`` and ``standing``.
+    """
 
     asked: CancelWish | None = None
+    limit: CancelWish | None = None
+    standing: Standing | None = None
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     answered: list[CancelWish] = dataclasses.field(default_factory=list)
     seen_cancellable: bool = False
     sent_to: str = ""
@@ -62,8 +69,11 @@ class Context:
             raise FlowSuspended("deadline", f"not done within {self.waits.deadline_seconds:g} s; the pool may go on")
 
     def find_wishes(self) -> tuple[CancelWish, ...]:
-        """Return the wishes to cancel this run that were not answered yet: a stored one, one of the caller's hand."""
-        made = (self.cancelling.asked, self.steering.wish)
+        """Return the wishes to cancel this run that were not answered yet.
+
+        A stored one, one of the caller's hand, one of a limit that has passed.
+        """
+        made = (self.cancelling.asked, self.steering.wish, self.cancelling.limit)
         return tuple(w for w in made if w is not None and not any(w is a for a in self.cancelling.answered))
 
     def pause(self, seconds: float) -> None:

@@ -1,21 +1,249 @@
-"""Copying an external kernel and ramdisk to the destination."""
+"""Preparing the destination: the kernel and ramdisk in dom0 that a VM boots from."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+from lmflow.exceptions import LmflowError, MigrationFailedError, UnreachableError, XapiFailureError
+from lmflow.models import Finding, Snapshot
+from lmflow.tasks import changes
+from lmflow.tasks.absence import is_proved_absent
 from lmflow.tasks.base import BaseTask
+from lmflow.tasks.cancelling import check_cancel
+from lmflow.tasks.changes import Change
 from lmflow.tasks.context import Context
+from lmflow.tasks.guest_files import COPY, ask_patiently, describe_failure, find_paths, make_identity
+from lmflow.tasks.validate import refuse
+from lmflow.xapi import guest_files
+from lmflow.xapi.guest_files import MISSING_PLUGIN, PLUGIN, GuestFile
+
+_OURS = ("intended", "done", "undoing")
+_INSTALL = f"install the plugin {PLUGIN} on every host, or take the key {PLUGIN} out of the host's other_config"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Pair:
+    """One path as both hosts show it; ``change`` is our own last word on the destination's file."""
+
+    path: str
+    source: GuestFile
+    there: GuestFile
+    change: Change | None
 
 
 class CopyKernel(BaseTask):
-    """Copying an external kernel and ramdisk to the destination.
+    """Copy the VM's external kernel and ramdisk to the same paths on the destination, and compare the digests.
 
-    Running it twice changes nothing more; there is nothing to revert yet.
+    Running it twice is safe: each copy is written down before it begins, goes into a partial file of its own, and is
+    shown by the host to be ours until that is recorded. A file that is there is never replaced, and with the same
+    content it is left alone. Its revert removes the partials and exactly the files that were proved to be our doing,
+    and nothing at the destination unless the VM is proved not to be there. A VM without such files costs no call.
     """
 
     NAME = "copy_kernel"
+    REQUIRES = ("snapshot",)
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
-        """Do nothing yet."""
-        return {}
+        """Return the files with size, digest and whether we copied them.
+
+        RefusedError where a file is missing on the source, another one is on the destination, or a host lacks the
+        plugin: then nothing was copied.
+        """
+        paths = find_paths(Snapshot.from_json(inputs["snapshot"]).vm)
+        pairs: list[_Pair] = []
+        findings: list[Finding] = []
+        for path in paths:
+            pair, finding = _look(context, path)
+            pairs += [pair] if pair else []
+            findings += [finding] if finding else []
+        refuse(context, tuple(findings))
+        return {"files": [_ensure_copied(context, pair) for pair in pairs]}
+
+    def undo(self, context: Context) -> None:
+        """Remove what is ours, last first."""
+        ours = [c for c in changes.list_changes(context) if c.kind == COPY and c.step in _OURS]
+        absent = bool(ours) and is_proved_absent(context)
+        for change in reversed(ours):
+            if not absent:
+                _leave(context, change, "the VM is not proved to be elsewhere than on the destination")
+                continue
+            try:
+                _take_back(context, change)
+            except UnreachableError:
+                raise  # it is waited for, and all of this is done again
+            except XapiFailureError as failure:
+                _leave(context, change, describe_failure(failure))
+            except LmflowError as error:
+                _leave(context, change, error.message)
+
+
+def _look(context: Context, path: str) -> tuple[_Pair | None, Finding | None]:
+    """Look at the file on both hosts; the finding says why it cannot be copied."""
+    request, conn = context.request, context.connection
+    change = changes.find_change(context, COPY, make_identity(request.destination_uuid, path))
+    part = change.attempt_id if change else ""
+    looking, stuck = request.source_name, True
+    try:
+        source = ask_patiently(context, lambda: guest_files.look_at(conn, request.source_uuid, path))
+        looking, stuck = request.destination_name, False
+        there = ask_patiently(context, lambda: guest_files.look_at(conn, request.destination_uuid, path, part=part))
+    except XapiFailureError as failure:
+        if failure.xapi_code == MISSING_PLUGIN:
+            why = f"{looking} lacks the plugin {PLUGIN}"
+            return None, _object(context, path, why, _INSTALL, code=MISSING_PLUGIN, stuck=stuck)
+        why = f"{looking} says {describe_failure(failure)}"
+        return None, _object(context, path, why, "put it right, then try again", code=failure.xapi_code, stuck=stuck)
+    if not source.exists:
+        why = f"{request.source_name} has no such file"
+        return None, _object(context, path, why, "put the file back: without it the VM cannot be rebooted", stuck=True)
+    if there.exists and (there.size_bytes, there.sha256) != (source.size_bytes, source.sha256):
+        why = f"{request.destination_name} has another file there, which is not replaced"
+        return None, _object(context, path, why, "move one of the two away, or choose another host")
+    if not there.has_directory:
+        why = f"{request.destination_name} has no directory for it"
+        return None, _object(context, path, why, "make the directory there, or choose another host")
+    return _Pair(path, source, there, change), None
+
+
+def _object(
+    context: Context, path: str, why: str, remedy: str, *, code: str = "VM_REQUIRES_KERNEL", stuck: bool = False
+) -> Finding:
+    """Make the finding; ``stuck``: no other destination could do better."""
+    return Finding(
+        rule="vm.kernel",
+        code=code,
+        message=f"{context.request.vm_name} boots from {path}, and {why}",
+        remedy=remedy,
+        elsewhere=not stuck,
+    )
+
+
+def _ensure_copied(context: Context, pair: _Pair) -> dict[str, Any]:
+    """Copy the file unless it is there; return what ``act`` tells of it."""
+    source, change = pair.source, pair.change
+    if change is not None and change.step == "intended":
+        if pair.there.is_ours:
+            change = changes.note(context, change, "done")
+        else:
+            _discard(context, change)
+            change = changes.note(context, change, "void")
+    if not pair.there.exists:
+        change = _copy(context, pair.path, source)
+    ours = change is not None and change.step == "done"
+    if change is not None and ours:
+        _discard(context, change)
+    return {"path": pair.path, "size": source.size_bytes, "sha256": source.sha256, "copied": ours}
+
+
+def _copy(context: Context, path: str, source: GuestFile) -> Change:
+    """Copy a file that is not there, and return the word on it once it is there with the same content."""
+    request = context.request
+    part, there = changes.make_attempt_id(), request.destination_uuid
+    data = {"path": path, "host_uuid": there, "size": str(source.size_bytes), "sha256": source.sha256}
+    change = changes.write(
+        context,
+        COPY,
+        make_identity(there, path),
+        "intended",
+        part,
+        object_name=path,
+        data=data,
+    )
+    try:
+        _send_pieces(context, path, source.size_bytes, part)
+        _finish(context, change)
+        made = _look_again(context, change)
+    except XapiFailureError as failure:
+        raise MigrationFailedError(
+            f"copying {path} to {request.destination_name} failed: {describe_failure(failure)}",
+            xapi_code=failure.xapi_code,
+            xapi_params=failure.xapi_params,
+        ) from failure
+    if not made.is_ours or (made.size_bytes, made.sha256) != (source.size_bytes, source.sha256):
+        raise MigrationFailedError(f"{path} on {request.destination_name} is not what was copied there")
+    return changes.note(context, change, "done")
+
+
+def _send_pieces(context: Context, path: str, size_bytes: int, part: str) -> None:
+    """Carry the file over, piece by piece; an empty file is one piece."""
+    offset, quarters, to = 0, 0, context.request.destination_name
+    context.say("message", f"copying {path} to {to}")
+    while True:
+        check_cancel(context)
+        context.check_deadline()
+        moved = _send_piece(context, path, part, offset)
+        offset += moved
+        if offset >= size_bytes:
+            return
+        if not moved:
+            raise MigrationFailedError(f"{path} on {context.request.source_name} became shorter while it was copied")
+        if 4 * offset // size_bytes > quarters:
+            quarters = 4 * offset // size_bytes
+            context.say("message", f"copying {path} to {to}: {25 * quarters} % of {size_bytes} bytes")
+
+
+def _send_piece(context: Context, path: str, part: str, offset: int) -> int:
+    request, conn = context.request, context.connection
+    data = ask_patiently(context, lambda: guest_files.read_piece(conn, request.source_uuid, path, offset))
+    there = request.destination_uuid
+    ask_patiently(context, lambda: guest_files.write_piece(conn, there, path, part, offset=offset, data=data))
+    return len(data)
+
+
+def _finish(context: Context, change: Change) -> None:
+    size_bytes, digest = int(change.data["size"]), change.data["sha256"]
+    ask_patiently(
+        context,
+        lambda: guest_files.finish(
+            context.connection,
+            change.data["host_uuid"],
+            change.data["path"],
+            change.attempt_id,
+            size_bytes=size_bytes,
+            sha256=digest,
+        ),
+    )
+
+
+def _look_again(context: Context, change: Change) -> GuestFile:
+    host_uuid, path = change.data["host_uuid"], change.data["path"]
+    return ask_patiently(
+        context, lambda: guest_files.look_at(context.connection, host_uuid, path, part=change.attempt_id)
+    )
+
+
+def _discard(context: Context, change: Change) -> None:
+    host_uuid, path = change.data["host_uuid"], change.data["path"]
+    ask_patiently(context, lambda: guest_files.discard(context.connection, host_uuid, path, change.attempt_id))
+
+
+def _take_back(context: Context, change: Change) -> None:
+    """Remove the partial, and the file if it is ours and nobody else needs it there."""
+    host_uuid, path, digest = change.data["host_uuid"], change.data["path"], change.data["sha256"]
+    there = _look_again(context, change)
+    if change.step == "intended" and there.is_ours:
+        change = changes.note(context, change, "done")
+    _discard(context, change)
+    if change.step == "intended":
+        changes.note(context, change, "void")
+        return
+    if there.exists and there.sha256 != digest:
+        changes.note(context, change, "void")  # ours is gone, somebody has put another file there
+        return
+    if there.exists:
+        users = guest_files.find_users(context.connection, path, host_uuid=host_uuid)
+        others = [uuid for uuid in users if uuid != context.request.vm_uuid]
+        if others:
+            _leave(context, change, f"VM {others[0]} there boots from it")
+            return
+        change = changes.note(context, change, "undoing")
+        ask_patiently(context, lambda: guest_files.remove(context.connection, host_uuid, path, sha256=digest))
+        if _look_again(context, change).exists:
+            raise MigrationFailedError("the host did not remove it")
+    changes.note(context, change, "undone")
+
+
+def _leave(context: Context, change: Change, why: str) -> None:
+    text = f"the file {change.object_name} on {context.request.destination_name} stays: {why}"
+    context.record("left", {"task": CopyKernel.NAME, "text": text})

@@ -7,6 +7,7 @@ from typing import Any
 
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.context import Context
+from lmflow.tasks.terms import make_terms
 from lmflow.xapi import reads
 
 
@@ -23,5 +24,9 @@ class Observe(BaseTask):
         """Return the snapshot as JSON."""
         request = context.request
         return reads.read_snapshot(
-            context.connection, request.vm_uuid, request.destination_uuid, now=time.time()
+            context.connection,
+            request.vm_uuid,
+            request.destination_uuid,
+            now=time.time(),
+            terms=make_terms(request.options, context.site, (request.vm_uuid,)),
         ).to_json()

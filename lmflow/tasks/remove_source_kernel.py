@@ -1,22 +1,91 @@
-"""Removing the source's copy of an external kernel and ramdisk."""
+"""After the arrival: the source's copy of a kernel and ramdisk that the VM boots from on the destination now."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from lmflow.exceptions import NoReplyError, XapiFailureError
+from lmflow.tasks import changes
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.context import Context
+from lmflow.tasks.copy_kernel import CopyKernel
+from lmflow.tasks.guest_files import REMOVE, ask, describe_failure, make_identity
+from lmflow.tasks.notes import warn
+from lmflow.xapi import guest_files, reads
 
 
 class RemoveSourceKernel(BaseTask):
-    """Removing the source's copy of an external kernel and ramdisk.
+    """Remove the source's kernel and ramdisk where the destination is proved to have the same.
 
-    Running it twice changes nothing more; there is nothing to revert yet.
+    That is asked by digest, of both hosts, now; whether we copied the file or found it there makes no difference. It
+    stays with ``keep_source_kernel``, while any other VM, template or snapshot of the pool names the path, and when
+    the VM is not on the destination any more. Running it twice finds the file gone. It has no revert, and nothing
+    that goes wrong here holds up the run: it is a warning.
     """
 
     NAME = "remove_source_kernel"
     AFTER_SUBMIT = True
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
-        """Do nothing yet."""
-        return {}
+        """Return the paths that we removed."""
+        if context.request.options.keep_source_kernel:
+            return {"removed": []}
+        for file in _find_files(context):
+            path, digest = str(file["path"]), str(file["sha256"])
+            try:
+                reason = _find_reason(context, path, digest) or _remove(context, path, digest)
+            except XapiFailureError as failure:
+                reason = describe_failure(failure)
+            except NoReplyError as error:
+                reason = error.message
+            if reason:
+                warn(context, self.NAME, f"{path} stays on {context.request.source_name}: {reason}")
+        removed = [c for c in changes.list_changes(context) if c.kind == REMOVE and c.step == "done"]
+        return {"removed": [change.data["path"] for change in removed]}
+
+
+def _find_files(context: Context) -> list[dict[str, Any]]:
+    """Return what was found or made equal on both hosts before the submit."""
+    run = context.database.runs.get(context.run_uuid)
+    results = next((a.results for a in context.database.atoms(run, "move") if a.name == CopyKernel.NAME), None)
+    return list(results.get("files", ())) if isinstance(results, dict) else []
+
+
+def _find_reason(context: Context, path: str, digest: str) -> str:
+    """Return why the source's file has to stay, '' for no reason."""
+    request, conn = context.request, context.connection
+    vm = reads.read_vm(conn, request.vm_uuid)
+    if vm is None or vm.resident_on_uuid != request.destination_uuid:
+        return f"{request.vm_name} is not shown on {request.destination_name}"
+    others = [uuid for uuid in guest_files.find_users(conn, path) if uuid != request.vm_uuid]
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        return f"VM, template or snapshot {others[0]}{more} names it"
+    there = ask(context, lambda: guest_files.look_at(conn, request.destination_uuid, path))
+    return "" if there.sha256 == digest else f"{request.destination_name} has not the same file there any more"
+
+
+def _remove(context: Context, path: str, digest: str) -> str:
+    """Remove the source's file if it still is the one that was copied; return why not, '' once it is gone."""
+    request, conn = context.request, context.connection
+    identity = make_identity(request.source_uuid, path)
+    change = changes.find_change(context, REMOVE, identity)
+    here = ask(context, lambda: guest_files.look_at(conn, request.source_uuid, path))
+    if here.exists and here.sha256 != digest:
+        return "it has changed since it was copied"
+    if here.exists:
+        change = changes.write(
+            context,
+            REMOVE,
+            identity,
+            "intended",
+            changes.make_attempt_id(),
+            object_name=path,
+            data={"path": path, "host_uuid": request.source_uuid, "sha256": digest},
+        )
+        ask(context, lambda: guest_files.remove(conn, request.source_uuid, path, sha256=digest))
+        if ask(context, lambda: guest_files.look_at(conn, request.source_uuid, path)).exists:
+            return "the host did not remove it"
+    if change is not None and change.step == "intended":
+        changes.note(context, change, "done")
+    return ""

@@ -8,15 +8,33 @@ import threading
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CancelWish:
-    """A request to cancel. ``number`` is that of the stored request, 0 for one made in the owner's own process."""
+    """A request to cancel. ``number`` is that of the stored request, 0 for one made in the owner's own process.
+
+    ``limit`` names the limit of the run that has passed, where nobody but its request asks.
+    """
 
     by: str
     reason: str = ""
     number: int = 0
+    limit: str = ""
 
     def describe(self) -> str:
         """Return who, and why if they said so."""
         return f"cancelled by {self.by}" + (f" ({self.reason})" if self.reason else "")
+
+
+@dataclasses.dataclass(slots=True)
+class Standing:
+    """What an owner knows of its run's limits, by its own clock.
+
+    ``created_at``: when the run was created. ``moved_at``: when its migration's ``progress`` last changed, None while
+    it is not watched. ``passed``: the limits for which a cancel was wished, by this owner or one before it.
+    """
+
+    created_at: float
+    passed: set[str]
+    progress: float = -1.0
+    moved_at: float | None = None
 
 
 class Steering:

@@ -21,13 +21,15 @@ from lmflow.models import Attempt, Finding, Snapshot, StartedTask, TaskView, Xap
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.cancelling import check_cancel, find_cancel
 from lmflow.tasks.context import Context
-from lmflow.tasks.validate import refuse
+from lmflow.tasks.terms import make_terms
+from lmflow.tasks.validate import refuse, weigh
 from lmflow.tasks.verdicts import wait_for_verdict
 from lmflow.verdict import Sent, VerdictKind
+from lmflow.xapi import attendance, reads
 from lmflow.xapi import changes as pool_changes
-from lmflow.xapi import reads
 
 MAX_SENDS: Final = 5
+DEVICES: Final = "devices"
 
 NOT_TAKEN: Final = frozenset(
     {
@@ -80,6 +82,7 @@ class SubmitPoolMigrate(BaseTask):
             vm_uuid=request.vm_uuid,
             destination_uuid=request.destination_uuid,
             attempt_id=attempt_uuid,
+            options=request.options,
         )
 
     def _send(self, context: Context, snapshot: Snapshot) -> bool:
@@ -139,7 +142,11 @@ def _look_before(context: Context) -> Snapshot:
         request = context.request
         try:
             snapshot = reads.read_snapshot(
-                context.connection, request.vm_uuid, request.destination_uuid, now=time.time()
+                context.connection,
+                request.vm_uuid,
+                request.destination_uuid,
+                now=time.time(),
+                terms=make_terms(request.options, context.site, (request.vm_uuid,)),
             )
         except XapiFailureError as error:
             message = f"the last look before the submit failed: {error.message}"
@@ -153,7 +160,8 @@ def _look_before(context: Context) -> Snapshot:
             context.pause(delay)
             delay = min(delay * 2, 20.0)
             continue
-        refuse(context, checks.check_all(snapshot) + _find_changed(context, snapshot))
+        found = checks.check_all(snapshot, context.site) + _find_changed(context, snapshot)
+        weigh(context, SubmitPoolMigrate.NAME, found)
         return snapshot
 
 
@@ -161,15 +169,22 @@ def _find_changed(context: Context, snapshot: Snapshot) -> tuple[Finding, ...]:
     """Object to what only matters at this moment: another operation, or a VM that is no longer where it was."""
     request, vm, found = context.request, snapshot.vm, []
     if vm.current_operations:
-        found.append(("OTHER_OPERATION_IN_PROGRESS", f"{request.vm_name} is busy with {vm.current_operations[0]}"))
+        operation = attendance.find_operation(context.connection, vm.uuid) or vm.current_operations[0]
+        found.append(("OTHER_OPERATION_IN_PROGRESS", f"{request.vm_name} is busy with {operation}"))
     if vm.power_state == "Running" and vm.resident_on_uuid != request.source_uuid:
         found.append(("VM_MOVED", f"{request.vm_name} is no longer on {request.source_name}"))
     return tuple(Finding(rule="submit", code=c, message=m, remedy="look at the VM, then ask again") for c, m in found)
 
 
 def _begin(context: Context, snapshot: Snapshot) -> Attempt:
-    """Commit the intent, with the toolstacks' start times by which a restart is seen later."""
+    """Commit the intent, with the toolstacks' start times by which a restart is seen later.
+
+    What is attached to the VM now is kept as well: it is to be attached when the VM has arrived.
+    """
     context.adopt_session()
+    drives = [vbd.uuid for vbd in snapshot.vm.vbds if vbd.currently_attached and not vbd.empty]
+    cards = [vif.uuid for vif in snapshot.vm.vifs if vif.currently_attached]
+    context.record(DEVICES, {"attached": drives + cards})
     context.check_hold()
     starts = {h.uuid: h.agent_start_time for h in snapshot.hosts}
     return context.database.attempts.begin(

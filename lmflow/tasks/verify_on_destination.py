@@ -7,6 +7,7 @@ from typing import Any
 from lmflow.models import VM
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.context import Context
+from lmflow.tasks.notes import warn
 from lmflow.verdict import DECIDED
 from lmflow.xapi import reads, witness
 
@@ -30,6 +31,7 @@ class VerifyOnDestination(BaseTask):
             return {"place": f"{request.vm_name} runs on {request.destination_name}", "repair": ""}
         names = {h.uuid: h.name_label for h in reads.read_hosts(context.connection)}
         shown = _describe_view(vm, names)
+        off = vm is None or vm.power_state != "Running"
         if not _is_there(context):
             attempt = context.database.attempts.latest(context.run_uuid)
             if attempt is not None and attempt.outcome.startswith(DECIDED):
@@ -37,7 +39,10 @@ class VerifyOnDestination(BaseTask):
                     f"a person decided that {request.vm_name} runs on {request.destination_name}; XAPI shows it {shown}"
                 )
             else:
-                place = f"{request.vm_name} arrived on {request.destination_name}; since then XAPI shows it {shown}"
+                first = f"{request.vm_name} does not run now: it" if off else request.vm_name
+                place = f"{first} arrived on {request.destination_name}; since then XAPI shows it {shown}"
+                if off:
+                    warn(context, self.NAME, f"{request.vm_name} does not run now: XAPI shows it {shown}")
             return {"place": place, "repair": ""}
         repair = make_repair(context, vm.power_state if vm else "")
         context.record("xapi_view", {"shown": shown, "repair": repair})

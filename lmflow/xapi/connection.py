@@ -36,11 +36,13 @@ class Connection:
 
     The SDK is not thread-safe: a lock is held around each request. Waiting for events has a session object and a
     connection of its own, so that other threads go on reading meanwhile. Context manager: leaving it logs out.
+    ``may_migrate`` is what ``lmflow.xapi.role`` read about our role, None before.
     """
 
     def __init__(self, profile: PoolProfile, password: Callable[[], str], login: Login, originator: str) -> None:
         self.profile = profile
         self.armed = False
+        self.may_migrate: bool | None = None
         self._password = password
         self._originator = originator
         self._lock = threading.RLock()
@@ -171,15 +173,30 @@ class Connection:
         """
         with self._lock:
             self._require_open()
-            try:
-                self._session.xenapi_request(method, args)
-            except NotSentError as error:
-                raise make_unreachable(self.profile, error) from None
-            except LostReplyError as error:
-                raise NoReplyError(method, error.cause) from None
-            except XenAPI.Failure as failure:
-                said = mask_failure(failure.details)
-                raise XapiFailureError(said.code, said.params, call=method) from None
+            self._call(method, args)
+
+    def call_idempotent(self, method: str, *args: Any) -> Any:
+        """Make one changing call once, in the armed session, and return its value; the caller may make it again.
+
+        For calls that take as long as their work and do no harm when they come twice. Raises SessionNotArmedError
+        or UnreachableError (not sent), NoReplyError, XapiFailureError (SESSION_INVALID included: no effect).
+        """
+        with self._lock:
+            if self._closed or not self.armed:
+                raise SessionNotArmedError(f"{method} was not sent: this session may not change the pool")
+            return self._call(method, args)
+
+    def _call(self, method: str, args: tuple[Any, ...]) -> Any:
+        try:
+            return self._session.xenapi_request(method, args)
+        except NotSentError as error:
+            raise make_unreachable(self.profile, error) from None
+        except LostReplyError as error:
+            raise NoReplyError(method, error.cause) from None
+        except XenAPI.Failure as failure:
+            self.armed = self.armed and failure.details[0] != SESSION_INVALID
+            said = mask_failure(failure.details)
+            raise XapiFailureError(said.code, said.params, call=method) from None
 
     def end_session(self, session_uuid: str) -> bool:
         """End ANOTHER session of the pool: from its next call on, its owner gets SESSION_INVALID.

@@ -6,24 +6,26 @@ The one exception is ``list_vms``, which people's names are resolved with.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from lmflow.exceptions import XapiFailureError
-from lmflow.models import PBD, PIF, SR, VBD, VDI, VIF, VM, Host, Network, Pool, Snapshot, XapiError
+from lmflow.models import PBD, PIF, SR, VBD, VDI, VIF, VM, Host, Network, Pool, Snapshot, Terms, XapiError
 from lmflow.xapi import records
 from lmflow.xapi.connection import Connection
-from lmflow.xapi.failures import CURED_BY_LOGIN, GONE
+from lmflow.xapi.failures import CURED_BY_LOGIN
+from lmflow.xapi.fetch import find_by_uuid, find_record, read_each, read_where
+from lmflow.xapi.role import find_may_migrate
 
+_MANAGING = 'field "management" = "true"'
 _LISTED = 'field "is_a_template" = "false" and field "is_control_domain" = "false" and field "is_a_snapshot" = "false"'
 
 
 def list_vms(conn: Connection) -> tuple[VM, ...]:
     """Return the pool's VMs without templates, snapshots and control domains; without disks and interfaces."""
-    try:
-        found = conn.read("VM.get_all_records_where", _LISTED)
-    except XapiFailureError:
-        found = conn.read("VM.get_all_records")  # the query is documented for internal use; a release may refuse it
+    found = read_where(conn, "VM", _LISTED)
+    if found is None:
+        found = conn.read("VM.get_all_records")
     uuids = {ref: record["uuid"] for ref, record in conn.read("host.get_all_records").items()}
     vms = (records.make_vm(record, uuids) for record in found.values())
     return tuple(vm for vm in vms if not (vm.is_a_template or vm.is_a_snapshot or vm.is_control_domain))
@@ -36,15 +38,13 @@ def list_hosts(conn: Connection) -> tuple[Host, ...]:
 
 def read_vm(conn: Connection, vm_uuid: str) -> VM | None:
     """Return the VM with its guest's features, without disks and interfaces; None when the pool does not know it."""
-    try:
-        record = conn.read("VM.get_record", conn.read("VM.get_by_uuid", vm_uuid))
-    except XapiFailureError as failure:
-        if failure.xapi_code in GONE:
-            return None
-        raise
+    found = find_by_uuid(conn, "VM", vm_uuid)
+    if found is None:
+        return None
+    record = found[1]
     host_refs = {record.get("resident_on", ""), record.get("scheduled_to_be_resident_on", "")}
     uuids = {ref: conn.read("host.get_uuid", ref) for ref in sorted(host_refs) if not records.is_null(ref)}
-    return records.make_vm(record, uuids, guest_metrics=_find_guest_metrics(conn, record))
+    return records.make_vm(record, uuids, guest_metrics=_find_named(conn, record, "VM_guest_metrics"))
 
 
 def read_pool(conn: Connection) -> Pool:
@@ -60,12 +60,10 @@ def read_hosts(conn: Connection) -> tuple[Host, ...]:
 
 def read_pbd(conn: Connection, pbd_uuid: str) -> PBD | None:
     """Return the PBD, or None when the pool does not know it."""
-    try:
-        record = conn.read("PBD.get_record", conn.read("PBD.get_by_uuid", pbd_uuid))
-    except XapiFailureError as failure:
-        if failure.xapi_code in GONE:
-            return None
-        raise
+    found = find_by_uuid(conn, "PBD", pbd_uuid)
+    if found is None:
+        return None
+    record = found[1]
     uuids = {record["SR"]: conn.read("SR.get_uuid", record["SR"])}
     uuids[record["host"]] = conn.read("host.get_uuid", record["host"])
     return records.make_pbd(record, uuids)
@@ -79,7 +77,14 @@ def ask_boot(conn: Connection, vm_uuid: str, host_uuid: str) -> XapiError | None
     return _check_boot(conn, conn.read("VM.get_by_uuid", vm_uuid), conn.read("host.get_by_uuid", host_uuid))
 
 
-def read_snapshot(conn: Connection, vm_uuid: str, destination_uuid: str, *, now: float) -> Snapshot:
+def read_snapshot(
+    conn: Connection,
+    vm_uuid: str,
+    destination_uuid: str,
+    *,
+    now: float,
+    terms: Terms = Terms(),  # noqa: B008 - frozen
+) -> Snapshot:
     """Return what the rules need for one VM and one destination; ``now`` is written down as the time of it.
 
     ``boot_check`` is not asked when the destination is the VM's present host: XAPI would count its memory twice.
@@ -92,10 +97,8 @@ def read_snapshot(conn: Connection, vm_uuid: str, destination_uuid: str, *, now:
     if destination_ref is None:
         raise XapiFailureError("UUID_INVALID", ("host", destination_uuid), call="host.get_by_uuid")
     disks = _read_disks(conn, record)
-    cards = _read_cards(conn, record)
-    vm = records.make_vm(
-        record, pool.uuids, guest_metrics=_find_guest_metrics(conn, record), vbds=disks.vbds, vifs=cards.vifs
-    )
+    cards = _read_cards(conn, record, terms.network_uuid)
+    vm = _read_whole(conn, record, pool, disks, cards)
     near = [ref for ref, uuid in pool.uuids.items() if uuid in (vm.resident_on_uuid, destination_uuid)]
     kept = {vm.resident_on_uuid, destination_uuid, pool.pool.coordinator_uuid}
     return Snapshot(
@@ -110,6 +113,9 @@ def read_snapshot(conn: Connection, vm_uuid: str, destination_uuid: str, *, now:
         networks=cards.networks,
         pifs=_read_pifs(conn, pool, cards, near),
         boot_check=None if destination_uuid == vm.resident_on_uuid else _check_boot(conn, vm_ref, destination_ref),
+        may_migrate=find_may_migrate(conn),
+        reserved_by=_read_reservations(conn, destination_ref),
+        terms=terms,
     )
 
 
@@ -150,6 +156,22 @@ def read_members(conn: Connection) -> Members:
     return Members(records.make_pool(pool_record, uuids), hosts, host_records, uuids)
 
 
+def _read_whole(conn: Connection, record: records.Record, pool: Members, disks: _Disks, cards: _Cards) -> VM:
+    """Read what else belongs to the VM: its domain's and its guest's metrics, virtual GPUs, groups."""
+    groups = read_each(conn, "VM_group", record.get("groups") or ())
+    vgpus = read_each(conn, "VGPU", record.get("VGPUs") or ())
+    types = read_each(conn, "VGPU_type", (vgpu["type"] for vgpu in vgpus.values()))
+    return records.make_vm(
+        record,
+        {**pool.uuids, **{ref: group["uuid"] for ref, group in groups.items()}},
+        metrics=_find_named(conn, record, "VM_metrics"),
+        guest_metrics=_find_named(conn, record, "VM_guest_metrics"),
+        vgpus=records.list_implementations(vgpus.values(), types),
+        vbds=disks.vbds,
+        vifs=cards.vifs,
+    )
+
+
 def _read_disks(conn: Connection, vm_record: records.Record) -> _Disks:
     vbd_records = list(read_each(conn, "VBD", vm_record.get("VBDs", ())).values())
     vdi_records = read_each(conn, "VDI", (vbd["VDI"] for vbd in vbd_records))
@@ -160,9 +182,13 @@ def _read_disks(conn: Connection, vm_record: records.Record) -> _Disks:
     return _Disks(vbds, tuple(records.make_sr(sr) for sr in sr_records.values()), sr_records)
 
 
-def _read_cards(conn: Connection, vm_record: records.Record) -> _Cards:
+def _read_cards(conn: Connection, vm_record: records.Record, network_uuid: str) -> _Cards:
+    """Read the VM's interfaces and their networks, and the network that is to carry its migration."""
     vif_records = list(read_each(conn, "VIF", vm_record.get("VIFs", ())).values())
     network_records = read_each(conn, "network", (vif["network"] for vif in vif_records))
+    carrying = find_by_uuid(conn, "network", network_uuid) if network_uuid else None
+    if carrying is not None:
+        network_records[carrying[0]] = carrying[1]
     uuids = {ref: network["uuid"] for ref, network in network_records.items()}
     vifs = tuple(records.make_vif(vif, uuids) for vif in vif_records)
     return _Cards(vifs, tuple(records.make_network(network) for network in network_records.values()), network_records)
@@ -176,34 +202,32 @@ def _read_pbds(conn: Connection, pool: Members, disks: _Disks, host_refs: list[s
     return tuple(records.make_pbd(record, uuids) for record in read_each(conn, "PBD", wanted).values())
 
 
-def _read_pifs(conn: Connection, pool: Members, cards: _Cards, host_refs: list[str]) -> tuple[PIF, ...]:
-    """Read the PIFs that join one of these hosts to one of these networks."""
+def _read_pifs(conn: Connection, pool: Members, cards: _Cards, host_refs: Sequence[str]) -> tuple[PIF, ...]:
+    """Read the PIFs that join one of these hosts to one of these networks, and those by which they are managed."""
     on_hosts = {ref for host in host_refs for ref in pool.records[host].get("PIFs", ())}
-    uuids = {**pool.uuids, **{ref: network["uuid"] for ref, network in cards.network_records.items()}}
-    wanted = (ref for network in cards.network_records.values() for ref in network.get("PIFs", ()) if ref in on_hosts)
-    return tuple(records.make_pif(record, uuids) for record in read_each(conn, "PIF", wanted).values())
+    managing = read_where(conn, "PIF", _MANAGING)
+    known = {} if managing is None else {ref: record for ref, record in managing.items() if ref in on_hosts}
+    wanted = {ref for network in cards.network_records.values() for ref in network.get("PIFs", ())} & on_hosts
+    wanted |= on_hosts if managing is None else set()
+    known |= read_each(conn, "PIF", sorted(wanted - set(known)))
+    networks = dict(cards.network_records)
+    networks |= read_each(conn, "network", (pif["network"] for pif in known.values() if pif["network"] not in networks))
+    uuids = {**pool.uuids, **{ref: network["uuid"] for ref, network in networks.items()}}
+    kept = (pif for pif in known.values() if pif["network"] in cards.network_records or pif.get("management"))
+    return tuple(records.make_pif(record, uuids) for record in kept)
 
 
-def read_each(conn: Connection, class_name: str, references: Iterable[str]) -> dict[str, Any]:
-    """Read the records of these references, each once; null ones, and objects that went away, are left out."""
-    wanted = dict.fromkeys(ref for ref in references if not records.is_null(ref))
-    found = ((ref, _find_record(conn, class_name, ref)) for ref in wanted)
-    return {ref: record for ref, record in found if record is not None}
+def _read_reservations(conn: Connection, host_ref: str) -> tuple[str, ...]:
+    """Read who is scheduled to be on a host without an operation that brings it there; none when that is refused."""
+    found = read_where(conn, "VM", f'field "scheduled_to_be_resident_on" = "{host_ref}"')
+    left = (vm for vm in (found or {}).values() if not vm.get("current_operations"))
+    return tuple(sorted(vm["name_label"] for vm in left))
 
 
-def _find_guest_metrics(conn: Connection, vm_record: records.Record) -> Any:
-    """Return the record of the VM's guest metrics; None when it has none."""
-    ref = vm_record.get("guest_metrics")
-    return None if records.is_null(ref) else _find_record(conn, "VM_guest_metrics", str(ref))
-
-
-def _find_record(conn: Connection, class_name: str, ref: str) -> Any:
-    try:
-        return conn.read(f"{class_name}.get_record", ref)
-    except XapiFailureError as failure:
-        if failure.xapi_code in GONE:
-            return None
-        raise
+def _find_named(conn: Connection, vm_record: records.Record, class_name: str) -> Any:
+    """Return the record of the VM's metrics or guest metrics; None when it has none."""
+    ref = vm_record.get("metrics" if class_name == "VM_metrics" else "guest_metrics")
+    return None if records.is_null(ref) else find_record(conn, class_name, str(ref))
 
 
 def _check_boot(conn: Connection, vm_ref: str, host_ref: str) -> XapiError | None:

@@ -150,3 +150,24 @@ def test_a_single_host_has_no_destination(simulator: Start, lmflow: Lmflow, tmp_
     assert done.returncode == 3
     assert "the pool has no other host" in done.stdout
     assert pool.changing_calls() == []
+
+
+def test_a_host_without_vms_of_the_same_anti_affinity_group_goes_first(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    def change(world: dict[str, Any]) -> None:
+        check_worlds.shrink(world, B="48 GiB", C="64 GiB")
+        world["vms"].append({**get_item(world, "vms", "v"), "name": "w", "host": "C", "cpu_features_of": "C"})
+
+    pool = simulator(write_world(tmp_path / "p.json", change))
+    with connect(scene, pool) as conn:
+        conn.call_once("VM_group.create", {"name_label": "apart", "placement": "anti_affinity"})
+    (group,) = pool.records("VM_group")
+    for name in "vw":
+        pool.control("POST", "/vm", {"uuid": pool.uuid("VM", name), "fields": {"groups": [group]}})
+    done = lmflow("migrate", "v")
+    assert done.returncode == 0, done.stderr
+    assert pool.runs_on("v") == ["B"]
+    said = " ".join(done.stdout.split())
+    assert "fewest VMs of its anti-affinity groups (0) of 2 candidates" in said
+    assert "C (1 VM of its anti-affinity groups there; most free memory)" in said

@@ -204,7 +204,7 @@ def test_a_schema_refuses_what_it_does_not_describe(name: str, wrong: dict[str, 
         "answer": "cancelled", "because": "asked", "run": uuid, "request_id": "r", "vm": "v", "vm_uuid": uuid,
         "source": "A", "destination": "B", "state": "failed", "exit_code": 0, "already_there": False, "summary": "",
         "vm_state": "", "seconds": 1.5, "interruptions": 0, "cancelled": True, "error": None, "findings": [],
-        "left": [], "choice": None, "advice": "",
+        "left": [], "choice": None, "tries": [], "warnings": [], "advice": "",
     }  # fmt: skip
     if name == "outcome":
         del good["answer"], good["because"]

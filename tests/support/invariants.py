@@ -23,6 +23,7 @@ class Invariants:
     ``lost``: names of VMs that the injected fault itself ends (they run nowhere); a success is still a lie.
     ``unmarked_tasks``: the pool ignored our mark and the reply was lost, so nobody can tell that task for ours.
     ``foreign_migrations``: ``pool_migrate`` calls with effect that the test itself made, by VM name.
+    ``released``: UUIDs of PBDs that a success lets go of; ``left``: PBDs of somebody else, or unproved, stay behind.
     """
 
     scene: Scene
@@ -30,6 +31,8 @@ class Invariants:
     unmarked_tasks: bool = False
     lost: set[str] = dataclasses.field(default_factory=set)
     foreign_migrations: Counter[str] = dataclasses.field(default_factory=Counter)
+    released: set[str] = dataclasses.field(default_factory=set)
+    left: bool = False
 
     def check(self) -> None:
         """Raise AssertionError with everything that does not hold."""
@@ -93,6 +96,12 @@ class Invariants:
         residents = inhabited | {vm["resident_on"] for vm in _guests(pool, state)}
         before = {r["uuid"]: r["currently_attached"] for r in pool.records("PBD", pool.first).values()}
         for pbd in pool.records("PBD", state).values():
+            if pbd["uuid"] in self.released:
+                continue
+            if "lmflow-run" in pbd["other_config"]:
+                yield f"d: PBD {pbd['uuid']} still has the mark of a run"
+            if pbd["uuid"] not in before and not pbd["currently_attached"] and not self.left:
+                yield f"d: PBD {pbd['uuid']} was made by us and is not plugged"
             if before.get(pbd["uuid"]) and not pbd["currently_attached"]:
                 yield f"c: PBD {pbd['uuid']} was plugged and is not any more"
             if not before.get(pbd["uuid"]) and pbd["currently_attached"] and pbd["host"] not in residents:

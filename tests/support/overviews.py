@@ -22,12 +22,10 @@ def make_vm(name: str, host: str | None, **fields: Any) -> VM:
         "allowed_operations": ("pool_migrate",) if host else (),
         "memory_dynamic_min_bytes": 2 * GIB,
         "memory_dynamic_max_bytes": 2 * GIB,
+        "scheduled_to_be_resident_on_uuid": None,
         **fields,
     }
-    return VM(
-        uuid=f"uuid-{name}", name_label=name, resident_on_uuid=host and f"uuid-{host}",
-        scheduled_to_be_resident_on_uuid=None, **told,
-    )  # fmt: skip
+    return VM(uuid=f"uuid-{name}", name_label=name, resident_on_uuid=host and f"uuid-{host}", **told)
 
 
 def make_overview(hosts: list[Host], vms: list[VM], **fields: Any) -> Overview:

@@ -9,8 +9,9 @@ from lmflow.models import Run
 from lmflow.visualize import EXAMPLE_REQUEST, Picture
 
 BEFORE = (
-    *("record_intent", "observe", "connect_storage", "submit_pool_migrate"),
-    *(f"validate_{what}" for what in ("pool", "host", "sr", "network", "cpu", "memory", "vm")),
+    *("record_intent", "observe"),
+    *(f"validate_{what}" for what in ("pool", "host", "sr", "network", "cpu", "memory", "vm", "site")),
+    *("hooks_before", "eject_local_iso", "connect_storage", "copy_kernel", "submit_pool_migrate"),
 )
 
 

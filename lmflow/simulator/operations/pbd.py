@@ -39,7 +39,10 @@ def _write(store: Store, pbd_ref: str, *, attached: bool) -> None:
 
 @operation("PBD.create", effect=True)
 def create(ctx: Context, args: dict[str, Any]) -> str:
-    """Say how a host reaches an SR: PBD_EXISTS when that is known; SR_NOT_SHARABLE for a second host of a local SR."""
+    """Say how a host reaches an SR: PBD_EXISTS when that is known; SR_NOT_SHARABLE for a second host of a local SR.
+
+    It takes ``other_config`` and forgets it. Source: xapi_pbd.ml, create_common.
+    """
     store = ctx.store
     host_ref, sr_ref = str(args.get("host", NULL)), str(args.get("SR", NULL))
     with store.lock:
@@ -51,8 +54,8 @@ def create(ctx: Context, args: dict[str, Any]) -> str:
                 raise ApiFailure("PBD_EXISTS", sr_ref, host_ref, pbd_ref)
         if store.value("SR", sr_ref, "PBDs") and not store.value("SR", sr_ref, "shared"):
             raise ApiFailure("SR_NOT_SHARABLE", sr_ref, host_ref)
-        config = {name: dict(args.get(name) or {}) for name in ("device_config", "other_config")}
-        ref = store.create("PBD", {"host": host_ref, "SR": sr_ref, **config})
+        config = dict(args.get("device_config") or {})
+        ref = store.create("PBD", {"host": host_ref, "SR": sr_ref, "device_config": config})
         allowed_storage.refresh(store, "SR", sr_ref)
         return ref
 

@@ -1,4 +1,6 @@
-"""host.call_plugin, with the plugin that keeps guests' kernels in the control domain's file system.
+"""host.call_plugin, with plugins that keep guests' kernels in the control domain's file system.
+
+``kernel`` is on every host; ``lmflow-guest-files`` is where somebody has installed it.
 
 Source: the plugin ``kernel`` that OpenStack Nova shipped for XenServer; how a plugin's end is told: XenAPIPlugin.py
 and xapi_plugins.ml.
@@ -13,6 +15,8 @@ from lmflow.simulator.database.store import Store
 from lmflow.simulator.failures import ApiFailure
 from lmflow.simulator.hosts import forwarding
 from lmflow.simulator.hosts.boot_files import BootFiles
+from lmflow.simulator.hosts.dom0_plugins import GUEST_FILES, Dom0Plugins
+from lmflow.simulator.operations import guest_files
 from lmflow.simulator.registry import operation
 
 KERNEL_DIRECTORY = "/boot/guest"
@@ -67,13 +71,12 @@ def _remove_kernel_ramdisk(_: Store, files: dict[str, str], args: Args) -> str:
     return "ok"
 
 
-_PLUGINS: dict[str, dict[str, Function]] = {
-    "kernel": {
-        "copy_vdi": _copy_vdi,
-        "create_kernel_ramdisk": _create_kernel_ramdisk,
-        "remove_kernel_ramdisk": _remove_kernel_ramdisk,
-    }
+_KERNEL: dict[str, Function] = {
+    "copy_vdi": _copy_vdi,
+    "create_kernel_ramdisk": _create_kernel_ramdisk,
+    "remove_kernel_ramdisk": _remove_kernel_ramdisk,
 }
+_FUNCTIONS = {"kernel": frozenset(_KERNEL), GUEST_FILES: frozenset(guest_files.FUNCTIONS)}
 
 
 @operation("host.call_plugin", effect=True)
@@ -85,12 +88,25 @@ def call_plugin(ctx: Context, host_ref: str, plugin: str, function: str, args: d
     if not ctx.store.exists("host", host_ref):
         raise ApiFailure("HANDLE_INVALID", "host", host_ref)
     forwarding.reach(ctx, host_ref)
-    if plugin not in _PLUGINS:
+    if plugin != "kernel" and plugin not in ctx.pool.part(Dom0Plugins).on(host_ref):
         raise ApiFailure("XENAPI_MISSING_PLUGIN", plugin)
-    if function not in _PLUGINS[plugin]:
+    if function not in _FUNCTIONS.get(plugin, ()):
         raise ApiFailure("XENAPI_PLUGIN_FAILURE", function, "UNKNOWN_XENAPI_PLUGIN_FUNCTION", "")
     try:
         with ctx.store.lock:
-            return _PLUGINS[plugin][function](ctx.store, ctx.pool.part(BootFiles).on(host_ref), args)
+            if plugin == "kernel":
+                return _KERNEL[function](ctx.store, ctx.pool.part(BootFiles).on(host_ref), args)
+            return _call_guest_files(ctx, host_ref, function, args)
     except _PluginError as error:
         raise ApiFailure("XENAPI_PLUGIN_FAILURE", function, error.kind, str(error)) from None
+
+
+def _call_guest_files(ctx: Context, host_ref: str, function: str, args: Args) -> str:
+    """Run a function of the plugin for kernels; one that only reads has no effect."""
+    disk = guest_files.Disk(ctx.pool.part(BootFiles).on(host_ref), ctx.pool.part(Dom0Plugins).links(host_ref))
+    if function in guest_files.READING:
+        ctx.entry.effect = False
+    try:
+        return guest_files.FUNCTIONS[function](disk, args)
+    except guest_files.GuestFileError as error:
+        raise _PluginError(type(error).__name__, str(error)) from None

@@ -56,10 +56,18 @@ def address_of(store: Store, network_ref: str, host_ref: str) -> str:
         raise ApiFailure("PIF_NOT_PRESENT", host_ref, network_ref)
     if not store.value("PIF", here[0], "currently_attached"):
         raise ApiFailure("REQUIRED_PIF_IS_UNPLUGGED", here[0])
-    address = str(store.value("PIF", here[0], "IP"))
+    address = _primary_address(store, here[0])
     if not address:
         raise ApiFailure("INTERFACE_HAS_NO_IP", here[0])
     return address
+
+
+def _primary_address(store: Store, pif_ref: str) -> str:
+    """Give the address of the family that the wire is configured for, '' for none; one of the link alone is none."""
+    if store.value("PIF", pif_ref, "primary_address_type") != "IPv6":
+        return str(store.value("PIF", pif_ref, "IP"))
+    addresses = [text.partition("/")[0] for text in store.value("PIF", pif_ref, "IPv6")]
+    return next((text for text in addresses if text and not text.lower().startswith("fe80:")), "")
 
 
 def check_way(store: Store, host_ref: str, options: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from lmflow.simulator.clock import Clock
 from lmflow.simulator.database.schema import Schema
 from lmflow.simulator.database.store import Store
 from lmflow.simulator.hosts.boot_files import BootFiles
+from lmflow.simulator.hosts.dom0_plugins import Dom0Plugins
 from lmflow.simulator.hosts.xenops import Xenops
 from lmflow.simulator.kernel import Kernel
 from lmflow.simulator.worlds.world_builder import WorldBuilder
@@ -44,6 +45,7 @@ class World:
         boot_residents(pool)
         pool.part(Xenops).copy_seconds.update(builder.copy_seconds)
         pool.part(BootFiles).describe(self.description)
+        pool.part(Dom0Plugins).describe(self.description)
 
 
 def load(description: Mapping[str, Any]) -> World:

@@ -7,9 +7,10 @@ A description is a JSON object; amounts of memory and disk are bytes or text lik
 - ``networks``: name, description, bridge, mtu, other_config, tags; the pool has its internal network besides;
 - ``hosts``: name, coordinator, memory, cpus, cpu {vendor, features, ... as in cpu_info}, version {product_version,
   ...}, enabled, live, address, boot_time and agent_start_time (seconds since 1970), hostname, description,
-  other_config, tags, files {path: text} of its control domain, dom0_memory, dom0 {vcpus, consoles, fields, metrics},
-  metrics, networks: on each a PIF, a name or {network, device, mac, vlan, fields, metrics}; the first is the management
-  interface, a ``vlan`` lies on the first;
+  other_config, tags, files {path: text} of its control domain, plugins [name] installed there (``lmflow-guest-files``
+  is announced in other_config), dom0_memory, dom0 {vcpus, consoles, fields, metrics}, metrics, networks: on each a
+  PIF, a name or {network, device, mac, vlan, fields, metrics}; the first is the management interface, a ``vlan`` lies
+  on the first;
 - ``storage``: name, type, shared, default, content_type, size, description, device_config, other_config, sm_config,
   tags, vdis [{name, size, type}], hosts: a list, or {host: plugged | unplugged | {state, device_config, fields}};
 - ``vms``: see ``world_vms``.

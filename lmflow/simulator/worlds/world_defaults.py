@@ -144,6 +144,7 @@ def host_fields(name: str, address: str, item: Item, now: float) -> Fields:
         "other_config": {
             "agent_start_time": f"{start_time}.",
             "boot_time": f"{boot_time}.",
+            **{name: "1" for name in item.get("plugins", ()) if name == "lmflow-guest-files"},
             **dict(item.get("other_config", {})),
         },
         "capabilities": ["xen-3.0-x86_64", "hvm-3.0-x86_32", "hvm-3.0-x86_32p", "hvm-3.0-x86_64"],

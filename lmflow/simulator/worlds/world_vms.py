@@ -3,7 +3,8 @@
 A VM: ``name``, host, power_state (Running if it has a host, else Halted), memory (an amount, or {static_min,
 dynamic_min, dynamic_max, static_max}), vcpus, vcpus_max, vcpus_params, disks [{name, sr, size, type, mode, sharable,
 userdevice, vbd}, or {vdi} for a disk that is there, as ``SR/name`` or ``VM/name``], cds [{} or {iso, sr}], vifs [a
-network, or {network, mac, device}], consoles [protocol], drivers, guest {os_version, networks, features, other,
+network, or {network, mac, device}], pcis and vusbs (how many of its host's devices it holds), vgpus [implementation],
+consoles [protocol], drivers, guest {os_version, networks, features, other,
 fields}, metrics, cpu_features or cpu_features_of a host, cpu_vendor, domain_type, pv_kernel, pv_ramdisk,
 pv_bootloader, pv_args, platform, actions {shutdown, reboot, crash}, affinity, nomigrate, nested_virt, is_a_template,
 is_default_template, is_a_snapshot, snapshot_of, snapshot_time, blocked_operations, other_config, tags, suspend_sr,
@@ -56,6 +57,7 @@ class VmBuilder:
             self._build_drive(name, vm_ref, len(item.get("disks", ())) + index, drive, **live)
         for index, described in enumerate(item.get("vifs", ())):
             self._build_vif(name, vm_ref, index, described, **live)
+        self._build_devices(item, vm_ref)
         for protocol in item.get("consoles", ()):
             self._build_console(name, vm_ref, protocol)
         if power_state == "Suspended":
@@ -165,6 +167,17 @@ class VmBuilder:
         vif = world_vm_defaults.vif_fields(index, seed, attached=attached, running=running, mac=mac)
         vif |= {"VM": vm_ref, "network": self._ledger.get("network", item["network"], f"VM {vm_name}")}
         self._ledger.add("VIF", f"{vm_name}/{index}", vif | {"metrics": self._store.make_ref()}, item)
+
+    def _build_devices(self, item: Item, vm_ref: str) -> None:
+        """Create what of its host's devices the VM holds."""
+        name, add = item["name"], self._ledger.add
+        devices = [add("PCI", f"{name}/{number}", {}) for number in range(int(item.get("pcis", 0)))]
+        self._store.update("VM", vm_ref, attached_PCIs=devices)
+        for number, implementation in enumerate(item.get("vgpus", ())):
+            kind_ref = add("VGPU_type", f"{name}/{number}", {"implementation": implementation})
+            add("VGPU", f"{name}/{number}", {"VM": vm_ref, "type": kind_ref})
+        for number in range(int(item.get("vusbs", 0))):
+            add("VUSB", f"{name}/{number}", {"VM": vm_ref})
 
     def _build_console(self, vm_name: str, vm_ref: str, protocol: str) -> None:
         ref, host_ref = self._store.make_ref(), self._store.value("VM", vm_ref, "resident_on")

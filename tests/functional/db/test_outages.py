@@ -1,6 +1,7 @@
 """A commit whose answer got lost is repeated without doing its work twice."""
 
 import contextlib
+import dataclasses
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from taskflow import exceptions as tf_exceptions
 
-from lmflow.db.database import Database, Fence
+from lmflow.db.database import Database, Fence, NewRun
 from lmflow.db.engine import open_engine
 from lmflow.db.owner import current_owner
 from lmflow.exceptions import UnreachableError
@@ -85,6 +86,20 @@ def test_a_settled_run_is_recorded_once(database: Database, lose_answer: Callabl
     run = database.runs.record_settled(make_request(), kind="move", state=RunState.SUCCESS, summary="")
     assert database.runs.list() == (run,)
     assert len(database.events.list(run.uuid)) == 2
+
+
+def test_a_run_is_handed_over_once(database: Database, create: Create, lose_answer: Callable[[], None]) -> None:
+    first, fence = create()
+    request = dataclasses.replace(first.request, request_id="next", ignored_uuids=("tried",))
+    new = NewRun(
+        request=request, kind="move", owner=current_owner(), lease_seconds=30, flows=FLOWS, first_uuid=first.uuid
+    )
+    lose_answer()
+    second, taken = database.runs.hand_over(fence, RunState.FAILED, new, summary="")
+    assert [each.uuid for each in database.runs.list_tries(first.uuid)] == [first.uuid, second.uuid]
+    assert [e.kind for e in database.events.list(first.uuid)] == ["created", "state", "handed_over"]
+    database.events.append(taken, "note", {})
+    assert [e.kind for e in database.events.list(second.uuid)] == ["created", "note"]
 
 
 def test_events_and_states_are_written_once(

@@ -1,12 +1,15 @@
 """host.call_plugin on the files of each host's control domain, and VMs that boot from such files."""
 
+import json
 from collections.abc import Callable
 
 import pytest
 
 from lmflow.simulator.hosts.boot_files import BootFiles
+from lmflow.simulator.hosts.dom0_plugins import Dom0Plugins
 from lmflow.simulator.pool import SimulatedPool
 from tests.functional.simulator_ops.test_ops_control import control
+from tests.support.guest_file_cases import BITS, PART, code, digest, shown
 from tests.support.moves import TWO_HOSTS, Moves, world_with
 
 KERNEL = "/var/lib/xcp/guest/vmlinuz"
@@ -88,3 +91,54 @@ def test_what_runs_booted_from_a_file_that_is_there_and_files_are_kept(make_move
     assert set(files(moves, "h2")) == {KERNEL}
     again = SimulatedPool(moves.pool.options, state=moves.pool.dump())
     assert set(again.part(BootFiles).on(moves.ref("host", "h2"))) == {KERNEL}
+
+
+GUEST_FILES = "lmflow-guest-files"
+
+
+@pytest.fixture
+def equipped(make_moves: Callable[..., Moves]) -> Moves:
+    """Only h1 has lmflow's plugin; h2 says so too."""
+    with_it = {"plugins": [GUEST_FILES], "files": {KERNEL: BITS}}
+    h1, h2 = TWO_HOSTS["hosts"]
+    return make_moves(world_with(hosts=[{**h1, **with_it}, {**h2, "other_config": {GUEST_FILES: "1"}}]))
+
+
+def test_the_plugin_for_kernels_is_where_it_was_installed(equipped: Moves) -> None:
+    def announced(host: str) -> object:
+        return equipped.client.call("host.get_other_config", equipped.ref("host", host))[GUEST_FILES]
+
+    def stat(host: str) -> dict[str, object]:
+        return dict(json.loads(str(call(equipped, host, "stat", GUEST_FILES, path=KERNEL, part=PART))))
+
+    assert (announced("h1"), announced("h2")) == ("1", "1")
+    assert stat("h1") == shown(BITS)
+    asked = (equipped.ref("host", "h2"), GUEST_FILES, "stat", {"path": KERNEL})
+    assert equipped.client.refuse("host.call_plugin", *asked) == ["XENAPI_MISSING_PLUGIN", GUEST_FILES]
+    assert control(equipped, "POST", "/plugins", {"host": "h2", "plugin": GUEST_FILES})[0] == 200
+    assert stat("h2") == {"directory": True, "exists": False}
+    control(equipped, "POST", "/plugins", {"host": "h2", "plugin": GUEST_FILES, "installed": False})
+    assert equipped.client.refuse("host.call_plugin", *asked) == ["XENAPI_MISSING_PLUGIN", GUEST_FILES]
+
+
+def test_it_refuses_in_the_form_of_xapi_and_looking_has_no_effect(equipped: Moves) -> None:
+    host = equipped.ref("host", "h1")
+    failure = ["XENAPI_PLUGIN_FAILURE", "stat", "GuestFileError", "the argument path is missing"]
+    assert equipped.client.refuse("host.call_plugin", host, GUEST_FILES, "stat", {}) == failure
+    unknown = ["XENAPI_PLUGIN_FAILURE", "dance", "UNKNOWN_XENAPI_PLUGIN_FUNCTION", ""]
+    assert equipped.client.refuse("host.call_plugin", host, GUEST_FILES, "dance", {}) == unknown
+    call(equipped, "h1", "stat", GUEST_FILES, path=KERNEL)
+    call(equipped, "h1", "remove", GUEST_FILES, path=KERNEL, sha256=digest(BITS))
+    made = [entry for entry in control(equipped, "GET", "/audit")[1] if entry["method"] == "host.call_plugin"]
+    assert [entry["effect"] for entry in made] == [False, False, False, True]
+    assert files(equipped, "h1") == {}
+
+
+def test_what_a_file_was_made_of_is_kept_with_the_pool(equipped: Moves) -> None:
+    path, again = f"{KERNEL}-2", {"part": PART, "size": str(len(BITS)), "sha256": digest(BITS)}
+    call(equipped, "h1", "write", GUEST_FILES, path=path, part=PART, offset="0", data=code(BITS))
+    call(equipped, "h1", "finish", GUEST_FILES, path=path, **again)
+    pool = SimulatedPool(equipped.pool.options, state=equipped.pool.dump())
+    here = equipped.ref("host", "h1")
+    assert list(pool.part(Dom0Plugins).links(here).values()) == [path]
+    assert pool.part(Dom0Plugins).on(here) == {GUEST_FILES}

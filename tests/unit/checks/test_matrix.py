@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from lmflow import checks
-from lmflow.models import Overview, XapiError
+from lmflow.models import Overview, Site, XapiError
 from tests.support.overviews import GIB, make_host, make_overview, make_vm, overviews
 
 A, B, C = make_host("a"), make_host("b", memory_overhead_bytes=GIB), make_host("c", enabled=False)
@@ -63,7 +63,22 @@ def test_the_answer_of_the_pool_is_the_last_word() -> None:
     )
     assert ([f.rule for f in guessed.findings], guessed.asked_pool) == (["memory.estimate"], False)
     assert (yes.ok, yes.findings, yes.asked_pool) == (True, (), True)
-    assert ([f.rule for f in no.findings], no.ok) == (["host.answer"], False)
+    assert ([f.rule for f in no.findings], no.ok) == (["host.answer", "memory.estimate"], False)
+
+
+def test_a_warning_refuses_only_where_that_is_asked_for() -> None:
+    pool = make_overview([A, dataclasses.replace(B, agent_start_time="9.")], [V])
+    noted, strict = (checks.check_hosts(pool, V.uuid, strict=strict)[1] for strict in (False, True))
+    assert (noted.ok, noted.findings, [f.code for f in noted.warnings]) == (True, (), ["TOOLSTACK_RESTARTED"])
+    assert (strict.ok, [f.code for f in strict.findings], strict.warnings) == (False, ["TOOLSTACK_RESTARTED"], ())
+    assert [checks.find_askable(pool, V.uuid, strict=strict) for strict in (False, True)] == [(B.uuid,), ()]
+
+
+def test_a_rule_that_is_switched_off_is_not_asked_anywhere() -> None:
+    site = Site(rules_off=("host.enabled", "vm.power_state"))
+    assert [v.ok for v in checks.check_hosts(POOL, V.uuid, site=site)] == [False, True, True]
+    assert checks.check_anywhere(POOL, "uuid-off", site) == ()
+    assert checks.find_askable(POOL, V.uuid, site) == (B.uuid, C.uuid)
 
 
 def test_a_vm_that_is_not_there() -> None:

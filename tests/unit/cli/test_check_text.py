@@ -118,3 +118,30 @@ def test_the_meant_host_alone_is_judged() -> None:
     lines = tell(check("web", HERE, verdict("b"), verdict("c", refuse("c")), can_move=True), to="b")
     assert lines[0] == "web (2 GiB, running on host-00) -> b: yes, nothing was changed"
     assert not [line for line in lines if " x " in line]
+
+
+def test_warnings_and_what_force_overrides_stand_beside_the_reasons() -> None:
+    restarted = Finding("host.restart", "TOOLSTACK_RESTARTED", "the toolstack of b restarted", "wait", warning=True)
+    features = Finding("cpu.features", "VM_INCOMPATIBLE_WITH_THIS_HOST", "b lacks a feature", "", forced=True)
+    place = dataclasses.replace(verdict("b"), warnings=(restarted, features))
+    assert tell(check("web", HERE, place), to="b") == [
+        "web (2 GiB, running on host-00) -> b: yes, nothing was changed",
+        "  ! host     the toolstack of b restarted  [TOOLSTACK_RESTARTED]",
+        "             wait; lmflow explain TOOLSTACK_RESTARTED",
+        "  ! cpu      overridden by --force: b lacks a feature",
+        "             [VM_INCOMPATIBLE_WITH_THIS_HOST]",
+        "             lmflow explain VM_INCOMPATIBLE_WITH_THIS_HOST",
+        "  hosts that would work: b (3 GiB left)",
+    ]
+
+
+def test_a_warning_that_holds_for_every_host_does_not_list_them() -> None:
+    plan = Finding(
+        "pool.plan", "HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN", "the plan is full", "free memory", warning=True
+    )
+    hosts = [dataclasses.replace(verdict(f"h{n}"), warnings=(plan,)) for n in range(6)]
+    lines = tell(check("web", HERE, *hosts))
+    assert sum("the plan is full" in line for line in lines) == 1
+    assert not [line for line in lines if "(h0, h1" in line]
+    some = tell(check("web", HERE, *hosts, verdict("free")))
+    assert [line for line in some if "(h0, h1" in line]

@@ -48,7 +48,7 @@ def test_an_atom_is_one_line_when_it_ends(plain: PlainDisplay, stream: io.String
     assert not stream.getvalue()
     clock.now += 1.26
     plain.show(atom("connect_storage", "SUCCESS"))
-    assert stream.getvalue() == "  ok     connect_storage                1.3 s\n"
+    assert stream.getvalue() == "  ok     connect_storage            1.3 s\n"
 
 
 def test_an_atom_begun_by_another_process_has_no_duration(plain: PlainDisplay, stream: io.StringIO) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from lmflow.cli import sentences
 from lmflow.cli.formatters import Nested
-from lmflow.models import Finding, RunState, StatusLine, StatusReport, WhyReport, XapiError
+from lmflow.models import Finding, RunState, StatusLine, StatusReport, Try, WhyReport, XapiError
 from tests.support.answers import make_outcome, make_run
 
 
@@ -38,6 +38,24 @@ def test_a_refusal_says_that_nothing_was_changed_and_gives_each_reason_once() ->
     )
     assert "  refused by 1 check, nothing was changed" in lines
     assert sum("xcp-c lacks features" in line for line in lines) == 1
+
+
+def test_every_host_that_was_tried_has_a_line_with_its_reason() -> None:
+    finding = Finding("host.enabled", "HOST_DISABLED", "xcp-d is disabled", "enable it")
+    tries = (
+        Try("xcp-b", RunState.FAILED, run_uuid="0123456789", because="its storage cannot be plugged"),
+        Try("xcp-c", RunState.SUCCESS, run_uuid="abcdefabcd"),
+        Try("xcp-d", RunState.REFUSED, findings=(finding,)),
+    )
+    outcome = make_outcome(tries=tries)
+    assert list(sentences.tell_outcome(outcome))[-3:] == [
+        "  tries    xcp-b  failed (run 01234567): its storage cannot be plugged",
+        "           xcp-c  success (run abcdefab)",
+        "           xcp-d  refused, not tried: xcp-d is disabled [HOST_DISABLED]",
+    ]
+    row = dict(zip(sentences.OUTCOME_COLUMNS, sentences.make_outcome_row(outcome, 0), strict=True))
+    assert row["tries"].machine_readable() == [each.to_json() for each in tries]
+    assert row["tries"].human_readable().splitlines()[1] == "xcp-c: success (run abcdefab)"
 
 
 def test_already_there_says_that_nothing_was_sent() -> None:

@@ -18,6 +18,10 @@ VALUES = {
     "default_pool": "test",
     "on_interrupt": "cancel",
     "connection": "sqlite:////srv/x.db",
+    "own_vm": "0C1E4F6A-3f1c-4ad6-8f3e-1b2c3d4e5f60",
+    "strategy": "spread",
+    "on_failure": "fatal",
+    "command_before": "tell 'the site'",
 }
 
 
@@ -41,6 +45,17 @@ def test_every_option_outside_pools_can_come_from_the_environment(path: Path, mo
     waits = settings.waits.to_json()
     assert waits.pop("heartbeat_seconds") == 7.5
     assert set(waits.values()) == {77.0}
+    site = settings.site
+    assert (site.rules_off, site.strategy, site.max_retries, site.plugin_seconds) == (("77",), "spread", 77, 77.0)
+    assert site.own_vm_uuid == VALUES["own_vm"].lower()
+    called = [(hook.moment, hook.name, hook.command) for hook in site.hooks]
+    assert called == [
+        ("before", "77", ()),
+        ("before", "", ("tell", "the site")),
+        ("after", "77", ()),
+        ("after", "", ("77",)),
+    ]
+    assert {(hook.timeout_seconds, hook.fatal) for hook in site.hooks} == {(77.0, True)}
 
 
 @pytest.mark.parametrize(
@@ -76,8 +91,9 @@ def test_variables_of_others_are_left_alone(caplog: pytest.LogCaptureFixture) ->
     with caplog.at_level(logging.WARNING):
         check_variables(["OS_USERNAME", "OS_AUTH__TYPE", "OS_POOL_MANAGER__WORKERS", "HOME", "LOS__X", "OS_WAITS"])
         assert not caplog.records
-        check_variables(["OS_DATABASE__MAX_POOL_SIZE"])
+        check_variables(["OS_DATABASE__MAX_POOL_SIZE", "OS_PLACEMENT__RANDOMIZE"])
     assert "OS_DATABASE__MAX_POOL_SIZE" in caplog.text
+    assert "OS_PLACEMENT__RANDOMIZE" in caplog.text
 
 
 @pytest.mark.parametrize(

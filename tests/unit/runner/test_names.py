@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from lmflow.exceptions import UsageError
+from lmflow.exceptions import RefusedError, UsageError
 from lmflow.runner.names import find_matches, get_match, show_name
 
 
@@ -39,6 +39,15 @@ def test_candidates() -> None:
     with pytest.raises(UsageError) as unknown:
         get_match("DB-9", THINGS, what="VM")
     assert unknown.value.candidates == ("db",)
+
+
+def test_a_whole_uuid_that_means_nothing_is_a_refusal_too() -> None:
+    text = "5c0e1d7a-9b34-4826-8f11-7d4f0c92be51"
+    with pytest.raises(RefusedError, match=f"no VM of this pool has the UUID {text}") as unknown:
+        get_match(text, THINGS[:1], what="VM")
+    assert isinstance(unknown.value, UsageError)
+    assert unknown.value.candidates == (THINGS[0].name_label,)
+    assert unknown.value.findings == ()
 
 
 def test_a_thing_of_another_kind_is_told_apart() -> None:

@@ -159,7 +159,6 @@ IMPOSSIBLE: tuple[tuple[Callable[[Store], None], str], ...] = (
     # operations
     (on_vm("v", current_operations={NOWHERE: "snapshot"}), "busy with snapshot for an unknown task"),
     (on("SR", current_operations={NOWHERE: "scan"}), "busy with scan for an unknown task"),
-    (lambda s: on_vm("v", scheduled_to_be_resident_on=s.refs("host")[1])(s), "without an operation that moves it"),
     # power state, place, domain
     (on_vm("v", resident_on=NULL), "Running but resident on no host"),
     (lambda s: on_vm("off", resident_on=s.refs("host")[0])(s), "Halted and yet resident on h1"),

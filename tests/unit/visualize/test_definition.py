@@ -36,7 +36,7 @@ def test_the_point_of_no_return_lies_between_the_flows() -> None:
 def test_the_validations_are_one_parallel_group_fed_by_the_snapshot() -> None:
     picture = make_definition("move")
     (group,) = picture.groups
-    assert len(group.nodes) == 7
+    assert len(group.nodes) == 8
     assert all(node.startswith("validate_") for node in group.nodes)
     assert {e.symbols for e in picture.edges if e.target in group.nodes} == {("snapshot",)}
 
@@ -84,4 +84,4 @@ def test_an_unknown_renderer_is_refused_with_those_there_are() -> None:
 
 def test_a_renderer_can_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(visualize.RENDERERS, "count", lambda picture, ascii_only: str(len(picture.nodes)))
-    assert visualize.render(make_definition("settle"), "count") == "3"
+    assert visualize.render(make_definition("settle"), "count") == "7"

@@ -167,7 +167,7 @@ def test_parallel_steps_stand_side_by_side_four_in_a_line() -> None:
     picture = make_definition("move")
     drawing = Drawing(visualize.render(picture, "svg"))
     tops = [drawing.boxes[find_number(picture, name)].top for name in picture.groups[0].nodes]
-    assert [tops.count(top) for top in sorted(set(tops))] == [4, 3]
+    assert [tops.count(top) for top in sorted(set(tops))] == [4, 4]
 
 
 def test_a_crash_shows_its_frontier_its_progress_and_its_states_in_words() -> None:
@@ -181,7 +181,7 @@ def test_a_crash_shows_its_frontier_its_progress_and_its_states_in_words() -> No
     assert "stroke-dasharray" in box.attrib
     assert float(part.attrib["width"]) == pytest.approx(0.43 * float(whole.attrib["width"]), abs=1)
     written = drawing.words().splitlines()
-    assert [written.count(word) for word in ("interrupted here", "done", "not begun")] == [1, 11, 3]
+    assert [written.count(word) for word in ("interrupted here", "done", "not begun")] == [1, 15, 7]
 
 
 def test_each_state_has_its_own_mark_and_word() -> None:
@@ -227,7 +227,7 @@ def test_it_tells_those_who_hear_it() -> None:
     told = root[1].text or ""
     assert "in parallel validate_pool, validate_host" in told
     assert "point of no return" in told
-    assert told.endswith("Flow settle: verify_on_destination; await_settled; conclude.")
+    assert told.endswith("; remove_source_kernel; hooks_after; conclude.")
 
 
 def test_a_picture_of_nothing_is_one() -> None:
