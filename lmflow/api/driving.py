@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
+from lmflow import checks
 from lmflow.api import asking
 from lmflow.api.asking import Wanted
 from lmflow.api.records import Records
@@ -49,6 +50,7 @@ class Driving(Records):
 
     def _begin(self, wanted: Wanted, profile: PoolProfile, *, steering: Steering | None) -> Outcome:
         """Resolve the names, choose a destination if none is named, and start; RequestExists for a known id."""
+        checks.find_rules_for(self._site)  # a rule that is switched off by a wrong name is told before anything begins
         with self._open(profile.name) as connection:
             vm = asking.resolve_vm(connection, wanted.vm)
             if not wanted.destination:
@@ -139,6 +141,7 @@ class Driving(Records):
 
     def _resume(self, run: Run, steering: Steering | None) -> Outcome:
         """Bring the newest try of the run's request to its end; another owner may just have begun the next one."""
+        checks.find_rules_for(self._site)
         while True:
             run = self._database.runs.get_newest(run.uuid)
             opening = functools.partial(self._open, run.request.pool_profile)

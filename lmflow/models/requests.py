@@ -66,10 +66,11 @@ class MoveOptions(Model):
 
     ``force``: XAPI skips its checks of CPU, PV drivers and "may not move". ``network_uuid``: the network that carries
     the copy, by default the management network. ``compress``: whether XAPI compresses it. ``deadline_seconds`` since
-    the run was created, ``no_progress_seconds`` since the last progress: then its cancel is asked for. ``guest_seconds``:
-    how long the guest's agent is waited for after the arrival. ``eject_local_iso``: take a disc out that cannot follow,
-    and put it in again if the VM stays. ``keep_source_kernel``: leave the source's copy of an external kernel.
-    ``strict``: what is a warning otherwise refuses. ``strategy`` ranks the hosts where none is named, '' for the site's.
+    the run was created, ``no_progress_seconds`` since the last progress: then its cancel is asked for.
+    ``guest_seconds``: how long the guest's agent is waited for after the arrival. ``eject_local_iso``: take a disc
+    out that cannot follow, and put it in again if the VM stays. ``keep_source_kernel``: leave the source's copy of an
+    external kernel. ``strict``: what is a warning otherwise refuses. ``strategy`` ranks the hosts where none is
+    named, '' for the site's.
     """
 
     force: bool = False

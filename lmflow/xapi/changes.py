@@ -1,7 +1,7 @@
 """The only calls of lmflow that change what a pool runs or mounts. Each is sent once, as Async, with its attempt id.
 
 Each needs an armed session and raises what ``Connection.start`` raises. The keys of maps are the exception: XAPI has
-no Async form for them.
+no Async form for them. Files in dom0 are changed in ``guest_files``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lmflow.xapi.records import make_ref_digits
 
 
 def migrate_vm(
-    conn: Connection, *, vm_uuid: str, destination_uuid: str, attempt_id: str, options: MoveOptions
+    conn: Connection, *, vm_uuid: str, destination_uuid: str, attempt_id: str, options: MoveOptions | None = None
 ) -> StartedTask:
     """Start VM.pool_migrate to the destination; XAPI really migrates even to the VM's present host: look first.
 
@@ -24,7 +24,7 @@ def migrate_vm(
     """
     vm_ref = conn.read("VM.get_by_uuid", vm_uuid)
     host_ref = conn.read("host.get_by_uuid", destination_uuid)
-    sent = {"live": "true"}
+    sent, options = {"live": "true"}, options or MoveOptions()
     if options.force:
         sent["force"] = "true"
     if options.network_uuid:

@@ -40,5 +40,5 @@ def test_every_block_of_the_page_runs(
     assert {vm: pool.runs_on(vm) for vm in moved} == {vm: [host] for vm, host in moved.items()}
     said = capsys.readouterr().out
     assert re.search(r"^success .*web-01", said, re.M)
-    assert re.search(r"^VM_REQUIRES_SR ", said, re.M)
+    assert re.search(r"^VM_INCOMPATIBLE_WITH_THIS_HOST ", said, re.M)
     assert "run this graph again" not in said

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lmflow.exceptions import NoReplyError, UnreachableError, XapiFailureError
-from lmflow.models import VM, Host, PoolProfile, TaskView, Tls, WitnessView
+from lmflow.models import VM, Host, MoveOptions, PoolProfile, TaskView, Tls, WitnessView
 from lmflow.xapi import async_tasks, changes, reads, witness
 from lmflow.xapi.connection import Connection
 from tests.support.pool import SimulatedPool, start_pool
@@ -85,7 +85,9 @@ def test_migration(start: StartPool) -> None:
         vm, destination = find_vm(conn, "web-01"), find_host(conn, "xcp-b")
         source = find_host(conn, "xcp-a")
         conn.arm()
-        started = changes.migrate_vm(conn, vm_uuid=vm.uuid, destination_uuid=destination.uuid, attempt_id="a-1")
+        started = changes.migrate_vm(
+            conn, vm_uuid=vm.uuid, destination_uuid=destination.uuid, attempt_id="a-1", options=MoveOptions()
+        )
         (pending,) = async_tasks.list_pending_migrations(conn, vm_uuid=vm.uuid)
         assert (pending.uuid, pending.attempt_id) == (started.task_uuid, "a-1")
         assert pending.ref_digits == started.ref_digits
@@ -114,7 +116,9 @@ def test_lost_reply_leaves_the_attempt_to_be_found(start: StartPool) -> None:
         vm, destination = find_vm(conn, "web-01"), find_host(conn, "xcp-b")
         conn.arm()
         with pytest.raises(NoReplyError):
-            changes.migrate_vm(conn, vm_uuid=vm.uuid, destination_uuid=destination.uuid, attempt_id="a-1")
+            changes.migrate_vm(
+                conn, vm_uuid=vm.uuid, destination_uuid=destination.uuid, attempt_id="a-1", options=MoveOptions()
+            )
         task = async_tasks.find_task(conn, attempt_id="a-1")
         assert task is not None
         assert await_end(conn, task.uuid, vm.uuid).status == "success"
@@ -129,7 +133,9 @@ def test_refusals_name_uuids(start: StartPool) -> None:
         assert snapshot.boot_check is not None
         assert destination.uuid in snapshot.boot_check.params
         conn.arm()
-        started = changes.migrate_vm(conn, vm_uuid=vm.uuid, destination_uuid=destination.uuid, attempt_id="a-1")
+        started = changes.migrate_vm(
+            conn, vm_uuid=vm.uuid, destination_uuid=destination.uuid, attempt_id="a-1", options=MoveOptions()
+        )
         task = await_end(conn, started.task_uuid, vm.uuid)
         assert task.status == "failure"
         assert task.error is not None
@@ -200,7 +206,9 @@ def test_coordinator_restart(start: StartPool) -> None:
         vm, destination = find_vm(conn, "web-02"), find_host(conn, "xcp-b")
         source = find_host(conn, "xcp-a")
         conn.arm()
-        started = changes.migrate_vm(conn, vm_uuid=vm.uuid, destination_uuid=destination.uuid, attempt_id="a-1")
+        started = changes.migrate_vm(
+            conn, vm_uuid=vm.uuid, destination_uuid=destination.uuid, attempt_id="a-1", options=MoveOptions()
+        )
         async_tasks.wait_for_change(conn, task_uuid=started.task_uuid, vm_uuid=vm.uuid, timeout_seconds=5)
         first_session = conn.session_uuid
         pool.control("POST", "/toolstack", {"host": "xcp-a", "action": "restart", "how": "KILL"})
@@ -247,7 +255,9 @@ def test_copy_in_flight_is_seen_by_the_witness(start: StartPool) -> None:
     with connect(pool) as conn:
         vm, destination = find_vm(conn, "web-02"), find_host(conn, "xcp-b")
         conn.arm()
-        started = changes.migrate_vm(conn, vm_uuid=vm.uuid, destination_uuid=destination.uuid, attempt_id="a-1")
+        started = changes.migrate_vm(
+            conn, vm_uuid=vm.uuid, destination_uuid=destination.uuid, attempt_id="a-1", options=MoveOptions()
+        )
         while not (view := witness.ask(conn, destination, vm.uuid)).incoming:
             async_tasks.wait_for_change(conn, task_uuid=started.task_uuid, vm_uuid=vm.uuid, timeout_seconds=5)
         assert view.power_state is None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from lmflow.exceptions import NoReplyError, SessionNotArmedError, UnreachableError, XapiFailureError
+from lmflow.models import MoveOptions
 from lmflow.xapi import changes
 from lmflow.xapi.connection import ATTEMPT_HEADER, Connection
 from tests.support.scripted_host import SESSION, TASK, Act, ScriptedHost, failure, value
@@ -46,7 +47,9 @@ def script(act: Act) -> dict[str, list[Act]]:
 
 
 def migrate(conn: Connection) -> object:
-    return changes.migrate_vm(conn, vm_uuid=VM_UUID, destination_uuid=HOST_UUID, attempt_id="attempt-1")
+    return changes.migrate_vm(
+        conn, vm_uuid=VM_UUID, destination_uuid=HOST_UUID, attempt_id="attempt-1", options=MoveOptions()
+    )
 
 
 @pytest.mark.parametrize("what", LOST)
@@ -94,7 +97,9 @@ def test_accepted(make_host: MakeHost, connect: Connect) -> None:
     host = make_host(script(value(TASK)))
     conn = connect(host)
     conn.arm()
-    started = changes.migrate_vm(conn, vm_uuid=VM_UUID, destination_uuid=HOST_UUID, attempt_id="attempt-1")
+    started = changes.migrate_vm(
+        conn, vm_uuid=VM_UUID, destination_uuid=HOST_UUID, attempt_id="attempt-1", options=MoveOptions()
+    )
     assert (started.task_uuid, started.ref_digits) == ("7a5c0000-0000-4000-8000-000000000001", "18444f577ece")
     (request,) = (r for r in host.requests if r.method == CALL)
     assert request.params == (SESSION, "OpaqueRef:vm", "OpaqueRef:host", {"live": "true"})
@@ -109,7 +114,9 @@ def test_accepted_is_not_forgotten_when_the_uuid_cannot_be_read(
     host = make_host({**script(value(TASK)), "task.get_uuid": [act]})
     conn = connect(host)
     conn.arm()
-    started = changes.migrate_vm(conn, vm_uuid=VM_UUID, destination_uuid=HOST_UUID, attempt_id="attempt-1")
+    started = changes.migrate_vm(
+        conn, vm_uuid=VM_UUID, destination_uuid=HOST_UUID, attempt_id="attempt-1", options=MoveOptions()
+    )
     assert (started.task_uuid, started.ref_digits) == ("", "18444f577ece")
     assert host.count(CALL) == 1
 
