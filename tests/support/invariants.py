@@ -92,10 +92,12 @@ class Invariants:
             ours = marked or (task["name_label"] == "Async.VM.pool_migrate" and not self.unmarked_tasks)
             if ours and task["status"] != "pending":
                 yield f"d: the finished task {task['name_label']} ({task['status']}) is left in {pool.name}"
+        yield from self._find_left_storage(pool, state)
         for host, files in pool.control("GET", "/files").items():
-            for path in files:
-                if path.endswith(".lmflow-part"):
-                    yield f"d: the partial file {path} is left on {host}"
+            for path in (path for path in files if path.endswith(".lmflow-part")):
+                yield f"d: the partial file {path} is left on {host}"
+
+    def _find_left_storage(self, pool: SimulatedPool, state: Any) -> Iterator[str]:
         inhabited = {ref for ref, host in pool.records("host", state).items() if state["real"].get(host["name_label"])}
         residents = inhabited | {vm["resident_on"] for vm in _guests(pool, state)}
         before = {r["uuid"]: r["currently_attached"] for r in pool.records("PBD", pool.first).values()}
