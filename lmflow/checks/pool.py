@@ -28,6 +28,12 @@ def check_upgrade(snapshot: Snapshot) -> Iterator[Finding]:
         yield UPGRADE.object_to(f"a rolling upgrade is in progress and {older}")
 
 
+def check_licence(snapshot: Snapshot) -> Iterator[Finding]:
+    """Does the pool's licence allow live migration?"""
+    if not snapshot.pool.is_licensed:
+        yield LICENCE.object_to(f"the licence of pool {snapshot.pool.name_label} does not allow live migration")
+
+
 def check_plan(snapshot: Snapshot) -> Iterator[Finding]:
     """With high availability, does its plan leave room for a move?"""
     pool = snapshot.pool
@@ -75,4 +81,14 @@ PLAN = Rule(
     remedy="free memory in the pool, or lower the number of hosts whose loss it is to survive",
     warning=True,
     check=check_plan,
+)
+LICENCE = Rule(
+    name="pool.licence",
+    group="pool",
+    order=525,
+    codes=("LICENCE_RESTRICTION",),
+    needs=("pool",),
+    remedy="license the pool for live migration",
+    elsewhere=False,
+    check=check_licence,
 )

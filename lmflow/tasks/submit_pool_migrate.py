@@ -173,7 +173,8 @@ def _find_changed(context: Context, snapshot: Snapshot) -> tuple[Finding, ...]:
         found.append(("OTHER_OPERATION_IN_PROGRESS", f"{request.vm_name} is busy with {operation}"))
     if vm.power_state == "Running" and vm.resident_on_uuid != request.source_uuid:
         found.append(("VM_MOVED", f"{request.vm_name} is no longer on {request.source_name}"))
-    return tuple(Finding(rule="submit", code=c, message=m, remedy="look at the VM, then ask again") for c, m in found)
+    remedy = "look at the VM, then ask again"
+    return tuple(Finding(rule="submit", code=c, message=m, remedy=remedy, elsewhere=False) for c, m in found)
 
 
 def _begin(context: Context, snapshot: Snapshot) -> Attempt:

@@ -30,7 +30,16 @@ ALONE: Counter[str] = Counter()
 """How often a rule alone said what the pool says: without it, the property would not have held."""
 DECISIVE = {
     *("cpu.features", "cpu.virtual", "host.answer", "host.enabled", "host.live", "memory.answer", "network.answer"),
-    *("network.receiver", "pool.upgrade", "sr.reach", "vm.allowed", "vm.blocked", "vm.immobile", "vm.kind"),
+    *(
+        "network.receiver",
+        "pool.licence",
+        "pool.upgrade",
+        "sr.reach",
+        "vm.allowed",
+        "vm.blocked",
+        "vm.immobile",
+        "vm.kind",
+    ),
     *("vm.on_boot", "vm.pci", "vm.power_state", "vm.suspend"),
 }
 """The rules that must have decided alone: whoever switches one of them off is found out."""

@@ -46,6 +46,7 @@ VM_ODDITIES: dict[str, tuple[Any, ...]] = {
 }
 POOL_ODDITIES: dict[str, tuple[Any, ...]] = {
     "other_config": ({"rolling_upgrade_in_progress": "true"},),
+    "restrictions": ({"restrict_xen_motion": "true"},),
 }
 FAST_ODDITIES: tuple[dict[str, Any], ...] = (
     {"IP": ""},
@@ -92,7 +93,8 @@ def _spoil_place(world: dict[str, Any], kind: str, key: str, value: Any) -> None
     host = get_item(world, "hosts", "C")
     if kind == "pool":
         world["pool"][key] = value
-        host["version"] = {"platform_version": "3.1.0"}
+        if key == "other_config":
+            host["version"] = {"platform_version": "3.1.0"}
     elif kind == "fast":
         host["networks"] = ["lan", "dmz", {"network": "fast", "fields": value}]
     else:

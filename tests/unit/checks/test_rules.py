@@ -43,6 +43,7 @@ ROWS = [
     ("pool.membership", "HOST_NOT_IN_POOL", change(hosts=(A,))),
     ("pool.upgrade", "NOT_SUPPORTED_DURING_UPGRADE", change(pool=dataclasses.replace(GOOD.pool, rolling_upgrade=True), hosts=with_b(**OLD).hosts)),
     ("pool.plan", "HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN", with_pool(ha_enabled=True, ha_failures_to_tolerate=1, ha_plan_exists_for=1)),
+    ("pool.licence", "LICENCE_RESTRICTION", with_pool(is_licensed=False)),
     ("host.live", "HOST_NOT_LIVE", with_b(live=False)),
     ("host.live", "HOST_NOT_LIVE", change(hosts=with_b(live=False).hosts, boot_check=XapiError("HOST_NOT_LIVE"))),
     ("host.source", "HOST_OFFLINE", with_a(live=False)),
