@@ -24,7 +24,8 @@ def check_reach(snapshot: Snapshot) -> Iterator[Finding]:
         on = {p.host_uuid for p in snapshot.pifs if p.network_uuid == vif.network_uuid}
         if on and host.uuid not in on:
             name = names.get(vif.network_uuid, vif.network_uuid)
-            yield REACH.object_to(f'interface {vif.device} is on network "{name}", which {host.name_label} lacks')
+            where = f'network "{name}" ({vif.network_uuid})'
+            yield REACH.object_to(f"interface {vif.device} ({vif.uuid}) is on {where}, which {host.name_label} lacks")
 
 
 def check_internal(snapshot: Snapshot) -> Iterator[Finding]:
@@ -42,8 +43,8 @@ def check_internal(snapshot: Snapshot) -> Iterator[Finding]:
         if network is None or network.assumed_shared or network.wired or not vif.currently_attached:
             continue
         yield INTERNAL.object_to(
-            f'interface {vif.device} is on network "{network.name_label}", which has no cable and cannot follow'
-            f" to {host.name_label}"
+            f'interface {vif.device} ({vif.uuid}) is on network "{network.name_label}" ({network.uuid}), which has no'
+            f" cable and cannot follow to {host.name_label}"
         )
 
 
@@ -78,15 +79,16 @@ def _find_lack(snapshot: Snapshot, host: Host | None) -> tuple[str, str]:
     network_uuid = snapshot.terms.network_uuid
     if not network_uuid or host is None:
         return "", ""
-    name = next((n.name_label for n in snapshot.networks if n.uuid == network_uuid), network_uuid)
+    name = next((n.name_label for n in snapshot.networks if n.uuid == network_uuid), "")
+    network = f'the migration network "{name}" ({network_uuid})'
     pifs = [pif for pif in snapshot.pifs if (pif.network_uuid, pif.host_uuid) == (network_uuid, host.uuid)]
     if not pifs:
-        return "PIF_NOT_PRESENT", f'has no interface on the migration network "{name}"'
+        return "PIF_NOT_PRESENT", f"has no interface on {network}"
     attached = [pif for pif in pifs if pif.currently_attached]
     if not attached:
-        return "REQUIRED_PIF_IS_UNPLUGGED", f'has its interface on the migration network "{name}" unplugged'
+        return "REQUIRED_PIF_IS_UNPLUGGED", f"has its interface on {network} unplugged"
     if not any(pif.ip or any(pif.ipv6) for pif in attached):
-        return "INTERFACE_HAS_NO_IP", f'has no address on the migration network "{name}", neither IPv4 nor IPv6'
+        return "INTERFACE_HAS_NO_IP", f"has no address on {network}, neither IPv4 nor IPv6"
     return "", ""
 
 

@@ -35,9 +35,8 @@ def check_reach(snapshot: Snapshot) -> Iterator[Finding]:
             continue
         thing, remedy = ("disc", _EJECT.format(vbd.uuid)) if vbd.type == "CD" else ("disk", "")
         name = names.get(vbd.vdi.sr_uuid, vbd.vdi.sr_uuid)
-        yield REACH.object_to(
-            f'{thing} "{vbd.vdi.name_label}" is on SR "{name}", which {host.name_label} cannot reach', remedy=remedy
-        )
+        what = f'{thing} "{vbd.vdi.name_label}" ({vbd.vdi.uuid}) is on SR "{name}" ({vbd.vdi.sr_uuid})'
+        yield REACH.object_to(f"{what}, which {host.name_label} cannot reach", remedy=remedy)
 
 
 def check_answer(snapshot: Snapshot) -> Iterator[Finding]:

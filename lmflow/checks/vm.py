@@ -62,7 +62,8 @@ def check_on_boot(snapshot: Snapshot) -> Iterator[Finding]:
     """
     for vdi in (vbd.vdi for vbd in snapshot.vm.vbds if vbd.vdi is not None):
         if vdi.sm_config.get("on_boot") == "reset" and vdi.sm_config.get("caching", "").lower() == "true":
-            yield ON_BOOT.object_to(f'disk "{vdi.name_label}" is reset at each boot and cached on its host')
+            what = f'disk "{vdi.name_label}" ({vdi.uuid})'
+            yield ON_BOOT.object_to(f"{what} is reset at each boot and cached on its host")
 
 
 def check_pci(snapshot: Snapshot) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from lmflow.cli.formatters import Nested
 from lmflow.models import RunState
 
 if TYPE_CHECKING:
-    from lmflow.models import Cancellation, Choice, Outcome, Run, StatusLine, StatusReport, Try, WhyReport
+    from lmflow.models import Cancellation, Choice, MoveRequest, Outcome, Run, StatusLine, StatusReport, Try, WhyReport
 
 _SHORT = 8
 _WHILE_OPEN = {
@@ -94,6 +94,7 @@ def tell_outcome(outcome: Outcome) -> Iterator[str]:
         yield from tell_choice(outcome.choice)
     yield from tell_tries(outcome.tries)
     if outcome.findings and run.state is RunState.REFUSED:
+        yield from wrap("UUIDs", _tell_uuids(run.request))
         yield f"  refused by {_count(len(outcome.findings), 'check')}, nothing was changed"
     elif run.summary not in ("", outcome.vm_state) and run.state is not RunState.SUCCESS:
         yield from wrap("why", run.summary.removeprefix(f"{outcome.vm_state}; "))
@@ -106,6 +107,12 @@ def tell_outcome(outcome: Outcome) -> Iterator[str]:
         yield from wrap("left", each)
     if outcome.advice:
         yield from wrap("try", outcome.advice)
+
+
+def _tell_uuids(request: MoveRequest) -> str:
+    """Return the identities behind the names: a name need not be unique."""
+    named = {request.vm_name: request.vm_uuid, request.destination_name: request.destination_uuid}
+    return ", ".join(f"{name} {uuid}" for name, uuid in named.items() if uuid)
 
 
 def _tell_interruptions(count: int) -> str:

@@ -229,6 +229,7 @@ class Refusal(Model):
 
     name: str
     findings: tuple[Finding, ...]
+    uuid: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def choose(verdicts: Sequence[HostVerdict], facts: Mapping[str, HostFacts], rank
         host_name=best.host_name if best else "",
         because=_explain(ranked, facts, len(refused)),
         candidates=tuple(_make_candidate(fit[r.host_uuid], r) for r in ranked),
-        refused=tuple(Refusal(v.host_name, v.findings) for v in refused),
+        refused=tuple(Refusal(v.host_name, v.findings, v.host_uuid) for v in refused),
     )
 
 

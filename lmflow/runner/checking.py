@@ -142,7 +142,7 @@ def _refuse(
 ) -> NoDestinationError:
     vm = overview.get_vm(vm_uuid)
     theirs = tuple(
-        _name_host(refusal.name, finding)
+        _name_host(refusal, finding)
         for refusal in choice.refused
         for finding in refusal.findings
         if finding not in anywhere
@@ -157,11 +157,9 @@ def _refuse(
     )
 
 
-def _name_host(name: str, finding: Finding) -> Finding:
-    """Return the finding with the host named in it: it will stand among those of others."""
-    if name in finding.message:
-        return finding
-    return dataclasses.replace(finding, message=f"{name}: {finding.message}")
+def _name_host(refusal: Refusal, finding: Finding) -> Finding:
+    """Return the finding with its host in front of it: it will stand among those of others."""
+    return dataclasses.replace(finding, message=f"{refusal.name} ({refusal.uuid}): {finding.message}")
 
 
 def _say_alone(pool: Pool) -> tuple[Finding, ...]:
