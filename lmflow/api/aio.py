@@ -158,6 +158,7 @@ class AsyncClient:
         pool: str = "",
         ask_pool: bool = False,
         network: str = "",
+        strict: bool = False,
         force: bool = False,
         eject_local_iso: bool = False,
     ) -> CheckReport:
@@ -169,6 +170,7 @@ class AsyncClient:
                 pool=pool,
                 ask_pool=ask_pool,
                 network=network,
+                strict=strict,
                 force=force,
                 eject_local_iso=eject_local_iso,
             )

@@ -168,15 +168,17 @@ class Client(Driving):
         pool: str = "",
         ask_pool: bool = False,
         network: str = "",
+        strict: bool = False,
         force: bool = False,
         eject_local_iso: bool = False,
     ) -> CheckReport:
         """Ask every rule for these VMs and the destination, or all hosts; changes nothing.
 
-        ``ask_pool`` asks XAPI itself, too, for each pair that our rules pass. With ``network``, ``force`` or
-        ``eject_local_iso`` they are asked about a migration in that way. UsageError for names.
+        ``ask_pool`` asks XAPI itself, too, for each pair that our rules pass. With ``network``, ``strict``,
+        ``force`` or ``eject_local_iso`` they are asked about a migration in that way. UsageError for names.
         """
-        way = Wanted("", network=network, options=MoveOptions(force=force, eject_local_iso=eject_local_iso))
+        options = MoveOptions(strict=strict, force=force, eject_local_iso=eject_local_iso)
+        way = Wanted("", network=network, options=options)
         with self._open(self._choose(pool).name) as connection:
             found = asking.resolve_vms(connection, vms)
             host = asking.resolve_host(connection, destination) if destination else None

@@ -13,7 +13,7 @@ from lmflow.api import asking
 from lmflow.api.asking import Wanted
 from lmflow.api.records import Records
 from lmflow.exceptions import LmflowError, LockedError, RefusedError, UsageError
-from lmflow.models import VM, Host, MoveRequest, Notice, Outcome, PoolProfile, Run, RunState, Site, Waits
+from lmflow.models import VM, Finding, Host, MoveRequest, Notice, Outcome, PoolProfile, Run, RunState, Site, Waits
 from lmflow.runner import checking, runs
 from lmflow.runner.forcing import confirm_forced
 from lmflow.runner.heartbeat import CANCEL
@@ -60,7 +60,7 @@ class Driving(Records):
             if vm.power_state == "Running" and vm.resident_on_uuid == host.uuid:
                 self._database.runs.check_vm_is_free(request)
                 asking.check_at_rest(vm, host)
-                return self._end_before(request, keep=bool(wanted.request_id))
+                return self._end_before(request, host, keep=bool(wanted.request_id))
             notes = confirm_forced(connection, request, self._site, wanted.confirm)
             return runs.start_run(self._drive(steering), connection, request, notes=notes)
 
@@ -71,15 +71,8 @@ class Driving(Records):
         try:
             choice = checking.choose_destination(connection, vm.uuid, site=self._site, options=request.options)
         except RefusedError as error:
-            findings = {"findings": [f.to_json() for f in error.findings]}
-            run = self._database.runs.record_settled(
-                request,
-                kind=runs.KIND,
-                state=RunState.REFUSED,
-                summary=f"{error.state_now}; {error.message}" if error.state_now else error.message,
-                notes=[("refusal", findings)],
-            )
-            return self._recall(run)
+            summary = f"{error.state_now}; {error.message}" if error.state_now else error.message
+            return self._record_refused(request, summary, error.findings)
         request = dataclasses.replace(
             request, destination_uuid=choice.host_uuid, destination_name=choice.host_name, max_retries=retries
         )
@@ -102,11 +95,28 @@ class Driving(Records):
                     self._notify(Notice(kind="message", text=message))
             raise
 
-    def _end_before(self, request: MoveRequest, *, keep: bool) -> Outcome:
+    def _record_refused(self, request: MoveRequest, summary: str, findings: tuple[Finding, ...]) -> Outcome:
+        """Record a request that was refused before any run of it began."""
+        run = self._database.runs.record_settled(
+            request,
+            kind=runs.KIND,
+            state=RunState.REFUSED,
+            summary=summary,
+            notes=[("refusal", {"findings": [f.to_json() for f in findings]})],
+        )
+        return self._recall(run)
+
+    def _end_before(self, request: MoveRequest, host: Host, *, keep: bool) -> Outcome:
         """Answer for a VM that runs on the destination already; nothing is sent."""
-        place = f"{request.vm_name} runs on {request.destination_name} already"
+        place = f"{request.vm_name} runs on {host.name_label} already"
         if request.options.strict:
-            raise RefusedError(place, state_now=place, advice="leave out --strict to count this as done")
+            finding = Finding(
+                rule="vm.already_there",
+                code="VM_ALREADY_THERE",
+                message=f"{request.vm_name} ({request.vm_uuid}) runs on {host.name_label} ({host.uuid}) already",
+                remedy="leave out --strict to count this as done",
+            )
+            return self._record_refused(request, place, (finding,))
         if keep:
             run = self._database.runs.record_settled(request, kind=runs.KIND, state=RunState.SUCCESS, summary=place)
         else:

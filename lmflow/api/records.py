@@ -88,11 +88,20 @@ class Records:
         )
 
     def objects(self, run: str) -> tuple[PoolObject, ...]:
-        """Return everything that the run created or changed in its pool, with its fate; asks no pool."""
+        """Return everything that the run created or changed in its pool, with its fate; asks no pool.
+
+        Of a request id it is what all tries of the request did, in their order.
+        """
         from lmflow.runner.objects import recall_objects  # noqa: PLC0415 - not for those who only list
 
-        found = self.run(run)
-        return recall_objects(found, self.events(found.uuid), self._database.attempts.list(found.uuid))
+        of_request = self.find_request(run)
+        tries = self._database.runs.list_tries(of_request.uuid) if of_request else (self.run(run),)
+        events, attempts = self._database.events, self._database.attempts
+        return tuple(
+            each
+            for found in tries
+            for each in recall_objects(found, events.list(found.uuid), attempts.list(found.uuid))
+        )
 
     def follow(self, run: str, *, after: int = 0) -> Iterator[Event]:
         """Yield the run's events, also those to come, until it has ended or nobody drives it any more. Blocks.

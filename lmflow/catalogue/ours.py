@@ -19,6 +19,17 @@ ENTRIES: Final = (
         source="lmflow/checks/pool.py",
     ),
     Entry(
+        code="VM_ALREADY_THERE",
+        family=Family.OURS,
+        title="The VM runs on the destination already",
+        meaning="Nothing is to be done. Without --strict that is a success; with it, it is a refusal.",
+        cause="The move was made before, by lmflow or by others, or the host that was named is the wrong one.",
+        vm_state="Nothing was sent: the VM runs on the destination.",
+        remedy="Leave out --strict to count this as done.",
+        command="lmflow migrate VM --to HOST",
+        source="lmflow/api/driving.py",
+    ),
+    Entry(
         code="VM_MOVED",
         family=Family.OURS,
         title="The VM is no longer where the run found it",

@@ -73,13 +73,17 @@ class Rulebook:
 
     def ask(self, snapshot: Snapshot, group: str = "") -> tuple[Finding, ...]:
         """Return what the rules find, or those of one group alone."""
-        asked = (entry for entry in self._entries if group in ("", entry.place))
-        return tuple(finding for entry in asked for finding in self._ask(entry, snapshot))
+        return self._ask_all([entry for entry in self._entries if group in ("", entry.place)], snapshot)
 
     def ask_anywhere(self, snapshot: Snapshot) -> tuple[Finding, ...]:
         """Return what the rules find that do not look at the destination."""
-        asked = (entry for entry in self._entries if not entry.elsewhere)
-        return tuple(finding for entry in asked for finding in self._ask(entry, snapshot))
+        return self._ask_all([entry for entry in self._entries if not entry.elsewhere], snapshot)
+
+    def _ask_all(self, entries: Sequence[Entry], snapshot: Snapshot) -> tuple[Finding, ...]:
+        found = tuple(finding for entry in entries for finding in self._ask(entry, snapshot))
+        objecting = {finding.rule for finding in found if not finding.warning}
+        quiet = {entry.rule.name for entry in entries if entry.rule and objecting & set(entry.rule.quiet_after)}
+        return tuple(finding for finding in found if finding.rule not in quiet)
 
     def _ask(self, entry: Entry, snapshot: Snapshot) -> tuple[Finding, ...]:
         rule, error = entry.rule, entry.error or self._silent.get(entry.plugin.name, "")

@@ -72,16 +72,10 @@ def check_answer(snapshot: Snapshot) -> Iterator[Finding]:
     answer, destination = find_answer(snapshot, "host"), snapshot.host(snapshot.destination_uuid)
     if answer is None or destination is None:
         return
-    explained = {
-        "HOST_NOT_LIVE": not destination.live,
-        "HOST_DISABLED": not (destination.live and destination.enabled),
-        "VM_HOST_INCOMPATIBLE_VERSION": bool(find_older(snapshot)),
-    }
-    if not explained.get(answer.code):
-        name = snapshot.vm.name_label
-        yield ANSWER.object_to(
-            f"XAPI says that {name} cannot run on {destination.name_label}: {answer.code}", code=answer.code
-        )
+    name = snapshot.vm.name_label
+    yield ANSWER.object_to(
+        f"XAPI says that {name} cannot run on {destination.name_label}: {answer.code}", code=answer.code
+    )
 
 
 def check_address(snapshot: Snapshot) -> Iterator[Finding]:
@@ -174,6 +168,7 @@ ANSWER = Rule(
     codes=("VM_REQUIRES_IOMMU", "VM_REQUIRES_GPU", "VM_REQUIRES_VGPU", "VM_REQUIRES_VUSB"),
     needs=("boot_check", "hosts"),
     remedy="choose another host, or remove the cause",
+    quiet_after=("host.live", "host.enabled", "host.version", "pool.upgrade"),
     check=check_answer,
 )
 OPERATIONS = Rule(

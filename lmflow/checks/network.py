@@ -51,7 +51,7 @@ def check_internal(snapshot: Snapshot) -> Iterator[Finding]:
 def check_answer(snapshot: Snapshot) -> Iterator[Finding]:
     """Has XAPI an objection to a network that no interface explains?"""
     answer, host = find_answer(snapshot, "network"), snapshot.host(snapshot.destination_uuid)
-    if answer is None or host is None or any(check_reach(snapshot)):
+    if answer is None or host is None:
         return
     yield ANSWER.object_to(
         f"XAPI says that {host.name_label} cannot attach a network of {snapshot.vm.name_label}", code=answer.code
@@ -119,6 +119,7 @@ ANSWER = Rule(
     codes=(_CODE, "HOST_CANNOT_ATTACH_NETWORK", "NETWORK_SRIOV_INSUFFICIENT_CAPACITY"),
     needs=("boot_check", "vm", "pifs"),
     remedy="connect that network to the host, or choose another host",
+    quiet_after=("network.reach",),
     check=check_answer,
 )
 SENDER = Rule(

@@ -23,6 +23,7 @@ _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "group": str,
     "order": (int, float),
     "codes": tuple,
+    "quiet_after": tuple,
     "remedy": str,
     "elsewhere": bool,
     "forced": bool,

@@ -22,7 +22,8 @@ class Rule:
     ``order``: its place in the order in which XAPI asserts; what XAPI does not assert comes after. ``codes`` are the
     codes of its findings. ``needs``: the parts of the snapshot that it reads. ``remedy`` is the general one.
     ``elsewhere``: another host could do better; where it is false, ``check`` must not look at the destination.
-    ``forced``: XAPI skips with ``force=true`` what it forestalls. ``warning``: it refuses nothing.
+    ``forced``: XAPI skips with ``force=true`` what it forestalls. ``warning``: it refuses nothing. ``quiet_after``:
+    names of rules; where one of them is asked with it, and objects, what this one finds says nothing new.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Rule:
     elsewhere: bool = True
     forced: bool = False
     warning: bool = False
+    quiet_after: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:

@@ -22,18 +22,24 @@ class _Way(enum.Enum):
 def check_reach(snapshot: Snapshot) -> Iterator[Finding]:
     """Can the destination come to the SR of each disk and inserted disc? Empty drives pass.
 
-    A shared SR's PBD is plugged, or created from the source's, before the submit. A disc passes where it is to be
-    ejected.
+    A shared SR's PBD is plugged, or created from the source's, before the submit, and a disc is ejected where that is
+    asked for. Once all that is done, only a plugged PBD will do.
     """
     host = snapshot.host(snapshot.destination_uuid)
     if host is None:
         return
     names = {sr.uuid: sr.name_label for sr in snapshot.srs}
-    ejected = find_ejections(snapshot) if snapshot.terms.eject_local_iso else ()
+    terms = snapshot.terms
+    ejected = find_ejections(snapshot) if terms.eject_local_iso and not terms.prepared else ()
     for vbd in snapshot.vm.vbds:
-        if vbd.vdi is None or vbd in ejected or _find_way(snapshot, vbd.vdi.sr_uuid) is not _Way.NONE:
+        if vbd.vdi is None or vbd in ejected:
+            continue
+        way = _find_way(snapshot, vbd.vdi.sr_uuid)
+        if way is _Way.PLUGGED or (way is not _Way.NONE and not terms.prepared):
             continue
         thing, remedy = ("disc", _EJECT.format(vbd.uuid)) if vbd.type == "CD" else ("disk", "")
+        if way is not _Way.NONE:
+            remedy = _AGAIN
         name = names.get(vbd.vdi.sr_uuid, vbd.vdi.sr_uuid)
         what = f'{thing} "{vbd.vdi.name_label}" ({vbd.vdi.uuid}) is on SR "{name}" ({vbd.vdi.sr_uuid})'
         yield REACH.object_to(f"{what}, which {host.name_label} cannot reach", remedy=remedy)
@@ -65,7 +71,9 @@ def find_ejections(snapshot: Snapshot) -> tuple[VBD, ...]:
 
 
 def _is_prepared(snapshot: Snapshot) -> bool:
-    """Tell whether something is done about storage before the submit: XAPI is asked again then."""
+    """Tell whether something is still to be done about storage before the submit: XAPI is asked again then."""
+    if snapshot.terms.prepared:
+        return False
     ejected = snapshot.terms.eject_local_iso and find_ejections(snapshot)
     return bool(find_plugs(snapshot) or find_creations(snapshot) or ejected)
 
@@ -93,6 +101,7 @@ def _find_pbd(snapshot: Snapshot, host_uuid: str | None, sr_uuid: str) -> PBD | 
     return next((p for p in mine if p.currently_attached), mine[0] if mine else None)
 
 
+_AGAIN = "find out who took that host's PBD of the SR away meanwhile, then try again"
 _EJECT = "eject it (xe vbd-eject uuid={}), or give --eject-local-iso"
 
 REACH = Rule(

@@ -89,8 +89,6 @@ def check_allowed(snapshot: Snapshot) -> Iterator[Finding]:
     vm = snapshot.vm
     if "pool_migrate" in vm.allowed_operations or vm.current_operations:
         return
-    if any(any(rule.check(snapshot)) for rule in _REASONS):
-        return
     yield ALLOWED.object_to(
         f"XAPI does not allow pool_migrate on {vm.name_label} now",
         remedy=f"xe vm-param-get uuid={vm.uuid} param-name=allowed-operations, then try again",
@@ -212,6 +210,17 @@ ALLOWED = Rule(
     needs=("vm",),
     remedy="see what the VM's allowed-operations are, then try again",
     elsewhere=False,
+    quiet_after=(
+        "vm.blocked",
+        "vm.power_state",
+        "vm.kind",
+        "vm.immobile",
+        "vm.suspend",
+        "vm.on_boot",
+        "vm.pci",
+        "vm.vgpu",
+        "vm.vusb",
+    ),
     check=check_allowed,
 )
 ITSELF = Rule(
@@ -234,4 +243,3 @@ RESERVED = Rule(
     warning=True,
     check=check_reserved,
 )
-_REASONS = (BLOCKED, POWER_STATE, KIND, IMMOBILE, SUSPEND, ON_BOOT, PCI, VGPU, VUSB)

@@ -56,15 +56,19 @@ def parse_name(text: str) -> str:
 
 def parse_count(text: str) -> int:
     """Return a whole number, at least 1; an argparse error for anything else."""
-    count = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
-    return count
+    return _parse_whole(text, 1)
 
 
 def parse_retries(text: str) -> int:
     """Return a whole number, at least 0; an argparse error for anything else."""
-    return 0 if text == "0" else parse_count(text)
+    return _parse_whole(text, 0)
+
+
+def _parse_whole(text: str, least: int) -> int:
+    count = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+    if count < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+    return count
 
 
 def parse_seconds(text: str) -> float:

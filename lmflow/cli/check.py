@@ -32,6 +32,7 @@ class Check(ListCommand):
         parser.add_argument(
             "--ask-pool", action="store_true", help="ask XAPI itself too, for each VM and host that the rules pass"
         )
+        parser.add_argument("--strict", action="store_true", help="let warnings refuse too, as migrate --strict does")
         add_way(parser)
         parser.add_argument(
             "--sources",
@@ -58,6 +59,7 @@ class Check(ListCommand):
                 pool=app.options.pool or place.default_pool,
                 ask_pool=parsed_args.ask_pool,
                 network=parsed_args.network or "",
+                strict=parsed_args.strict,
                 force=parsed_args.force,
                 eject_local_iso=parsed_args.eject_local_iso,
             )

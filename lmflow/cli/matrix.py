@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from lmflow.catalogue import find_entries
 from lmflow.cli.errors import WIDTH
 from lmflow.cli.printer import escape
 from lmflow.models import CheckReport, Finding, HostVerdict, VmCheck
@@ -191,10 +192,11 @@ def _tell_reasons(mark: str, found: Sequence[tuple[HostVerdict, Sequence[Finding
 
 
 def _tell_reason(mark: str, finding: Finding, message: str, remedy: str) -> Iterator[str]:
-    group, hint = finding.rule.partition(".")[0], f"lmflow explain {finding.code}"
+    group = finding.rule.partition(".")[0]
+    hint = f"lmflow explain {finding.code}" if find_entries(finding.code) else ""
     forced = "overridden by --force: " if finding.forced else ""
     yield from _fold(f"  {mark} {group:<8} ", f"{forced}{message}  [{finding.code}]")
-    on_one_line = _fold(" " * 13, f"{remedy}; {hint}" if remedy else hint)
+    on_one_line = _fold(" " * 13, "; ".join(filter(None, (remedy, hint))))
     yield from on_one_line if len(on_one_line) == 1 else [*_fold(" " * 13, remedy), *_fold(" " * 13, hint)]
 
 

@@ -38,7 +38,7 @@ class RunShow(ShowCommand):
         parser.add_argument(
             "--objects",
             action="store_true",
-            help="show everything that it created or changed in the pool, and its fate",
+            help="show everything that it created or changed in the pool, and its fate; of a request, by every try",
         )
         return parser
 
@@ -89,9 +89,12 @@ def _tell(found: Description, picture: str) -> Iterator[str]:
 
 
 def _tell_objects(run: Run, objects: tuple[PoolObject, ...]) -> Iterator[str]:
-    yield f"objects that run {shorten(run.uuid)} created or changed in pool {run.request.pool_profile}"
+    ours = list(dict.fromkeys((*(each.run_uuid for each in objects), run.uuid)))
+    named = f"run {shorten(run.uuid)}" if len(ours) == 1 else f"runs {', '.join(map(shorten, ours))}"
+    yield f"objects that {named} created or changed in pool {run.request.pool_profile}"
     for each in objects:
         where = f" on {each.host}" if each.host else ""
+        where += f", run {shorten(each.run_uuid)}" if len(ours) > 1 else ""
         uuid = f" ({each.uuid})" if each.uuid else ""
         yield from wrap(each.fate, f"{each.kind}: {each.name}{uuid}{where}, {describe_time(each.at)}")
     if not objects:

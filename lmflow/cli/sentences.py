@@ -21,9 +21,9 @@ _WHILE_OPEN = {
 }
 
 OUTCOME_COLUMNS = (
-    "run", "request_id", "vm", "vm_uuid", "source", "destination", "state", "exit_code", "already_there", "summary",
-    "vm_state", "seconds", "interruptions", "cancelled", "error", "findings", "left", "choice", "tries", "warnings",
-    "advice",
+    "run", "request_id", "vm", "vm_uuid", "source", "source_uuid", "destination", "destination_uuid", "state",
+    "exit_code", "already_there", "summary", "vm_state", "seconds", "interruptions", "cancelled", "error", "findings",
+    "left", "choice", "tries", "warnings", "advice",
 )  # fmt: skip
 RUN_COLUMNS = (
     "run", "vm", "source", "destination", "state", "condition", "phase", "created", "updated", "request_id", "summary"
@@ -176,8 +176,9 @@ def make_outcome_row(outcome: Outcome, exit_code: int) -> tuple[Any, ...]:
     run, request, error = outcome.run, outcome.run.request, outcome.error
     findings = [f.to_json() for f in outcome.findings]
     return (
-        run.uuid, request.request_id, request.vm_name, request.vm_uuid, request.source_name, request.destination_name,
-        run.state.value, int(exit_code), outcome.already_there, run.summary, outcome.vm_state,
+        run.uuid, request.request_id, request.vm_name, request.vm_uuid, request.source_name, request.source_uuid,
+        request.destination_name, request.destination_uuid, run.state.value, int(exit_code),
+        outcome.already_there, run.summary, outcome.vm_state,
         round(outcome.seconds, 3), outcome.interruptions, outcome.cancelled,
         Nested(error.to_json() if error else None, " ".join((error.code, *error.params)) if error else ""),
         Nested(findings, "\n".join(f"{f.code}: {f.message}" for f in outcome.findings)),

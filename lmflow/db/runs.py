@@ -62,6 +62,12 @@ class RequestExists(LmflowError):  # noqa: N818 - an answer rather than an error
         self.run = run
 
 
+class RequestsWaiting(LmflowError):  # noqa: N818 - an answer rather than an error: what is to be answered first
+    """Somebody has asked something of the run that nobody has answered yet."""
+
+    code = "REQUESTS_WAITING"
+
+
 class RunStore:
     """Runs of all pools."""
 
@@ -109,10 +115,13 @@ class RunStore:
         *,
         summary: str,
         notes: Sequence[tuple[str, Mapping[str, Any]]] = (),
+        answered: int = 0,
     ) -> tuple[Run, Fence]:
         """End a run and begin its next try at once: the VM is free at no moment between them, and held by one of them.
 
-        ``notes`` are events of the run that ends. RequestExists when the new request id is known.
+        ``notes`` are events of the run that ends, ``answered`` is the number of the last request to it (to cancel it)
+        that was answered. RequestsWaiting when there is a later one: the next try would never hear of it.
+        RequestExists when the new request id is known.
         """
         if not state.is_terminal:
             raise ValueError(f"a run that is handed over cannot be {state}")
@@ -126,6 +135,7 @@ class RunStore:
         def work(conn: sa.Connection) -> tuple[Run, Fence]:
             mine = _find_request(conn, run_uuid, new.request.request_id)
             if mine is None:
+                _check_requests(conn, fence.run_uuid, answered)
                 conn.execute(sa.update(_RUNS).where(_RUNS.c.uuid == fence.run_uuid).values(**values))
                 for event in events:
                     event.append(conn)
@@ -310,6 +320,13 @@ def _find_request(conn: sa.Connection, run_uuid: str, request_id: str) -> Run | 
     if run.uuid != run_uuid:
         raise RequestExists(run)
     return run
+
+
+def _check_requests(conn: sa.Connection, run_uuid: str, answered: int) -> None:
+    table = schema.control
+    row = conn.execute(sa.select(table.c.id).where(table.c.run_uuid == run_uuid, table.c.id > answered)).first()
+    if row is not None:
+        raise RequestsWaiting(f"request {row.id} to run {run_uuid} was not answered")
 
 
 def _check_vm_is_free(conn: sa.Connection, request: MoveRequest) -> None:

@@ -47,7 +47,7 @@ def make_move_flow(request: Mapping[str, Any], version: int = CURRENT) -> flow.F
         RecordIntent(),
         Observe(),
         validations,
-        linear_flow.Flow("pre_migrate").add(HooksBefore(), EjectLocalISO(), ConnectStorage(), CopyKernel()),
+        linear_flow.Flow("pre_migrate").add(HooksBefore(), CopyKernel(), EjectLocalISO(), ConnectStorage()),
         SubmitPoolMigrate(),
         AwaitPoolMigrate(),
     )

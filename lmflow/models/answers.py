@@ -39,6 +39,7 @@ class Try(Model):
     because: str = ""
     findings: tuple[Finding, ...] = ()
     error: XapiError | None = None
+    host_uuid: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

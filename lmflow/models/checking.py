@@ -20,7 +20,7 @@ class Overview(Model):
 
     ``vms`` holds every VM that takes memory on a host, control domains too; only the VMs that were asked for have
     disks, interfaces and their guest's features. ``srs``, ``pbds``, ``networks``, ``pifs`` and ``groups`` are the whole
-    pool's. ``may_migrate`` and ``terms`` are as in Snapshot.
+    pool's. ``may_migrate``, ``denied`` and ``terms`` are as in Snapshot.
     """
 
     observed_at: float
@@ -33,6 +33,7 @@ class Overview(Model):
     pifs: tuple[PIF, ...] = ()
     groups: tuple[VMGroup, ...] = ()
     may_migrate: bool | None = None
+    denied: tuple[str, ...] = ()
     terms: Terms = dataclasses.field(default_factory=Terms)
 
     def get_vm(self, uuid: str) -> VM:
@@ -72,6 +73,7 @@ class Overview(Model):
             boot_asked=False,
             free_bytes=self._find_free_for(vm, host_uuid),
             may_migrate=self.may_migrate,
+            denied=self.denied,
             reserved_by=tuple(sorted(self._reserving.get(host_uuid, ()))),
             terms=self.terms,
         )
@@ -221,6 +223,7 @@ class Candidate(Model):
     name: str
     headroom_bytes: int | None
     because: str = ""
+    uuid: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ class PoolObject(Model):
     ``fate``: ``done`` (it is so, and stays so), ``released`` (given up after the VM's arrival), ``undone``, ``left``
     (ours, and a revert could not undo it), ``unproved`` (nothing shows whether it was us; never undone), ``void`` (it
     did not come about, or others have overtaken it), ``open`` (begun and not settled; a resume or repair settles it).
-    The VM itself: ``moved``, ``stayed`` or ``open``.
+    The VM itself: ``moved``, ``stayed`` or ``open``. ``run_uuid`` is the run, a try of its request, that did it.
     """
 
     kind: str
@@ -26,3 +26,4 @@ class PoolObject(Model):
     host: str
     at: float
     fate: str
+    run_uuid: str = ""

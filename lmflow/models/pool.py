@@ -18,7 +18,10 @@ class XapiError(Model):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class VDI(Model):
-    """A disk image on an SR. ``on_boot`` is ``persist``, or ``reset`` for a disk that forgets at each boot."""
+    """A disk image on an SR. ``on_boot`` is ``persist``, or ``reset`` for a disk that forgets at each boot.
+
+    ``sm_config`` holds only what the rules ask for.
+    """
 
     uuid: str
     name_label: str
@@ -213,13 +216,15 @@ class Terms(Model):
 
     ``force``: XAPI is told to skip some of its checks. ``network_uuid``: the network that carries the migration, '' for
     the management network. ``eject_local_iso``: a disc on storage that cannot follow is taken out and put in again.
-    ``own_vm_uuid``: the VM in which lmflow itself runs, '' when it runs in none of this pool.
+    ``own_vm_uuid``: the VM in which lmflow itself runs, '' when it runs in none of this pool. ``prepared``: all that is
+    done before the submit has been done.
     """
 
     force: bool = False
     network_uuid: str = ""
     eject_local_iso: bool = False
     own_vm_uuid: str = ""
+    prepared: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -233,8 +238,9 @@ class Snapshot(Model):
     XAPI's arithmetic on records, None when that was not computed.
 
     ``pifs`` also holds the management interfaces and those on the migration network of source and destination.
-    ``may_migrate``: our role in the pool allows pool_migrate, None when that could not be read. ``reserved_by`` names
-    the VMs that are scheduled to be on the destination with no operation under way that would bring them there.
+    ``may_migrate``: our role in the pool allows pool_migrate, None when that could not be read; ``denied`` names those
+    calls that some migrations need before they can be sent, and that it does not allow. ``reserved_by`` names the VMs
+    that are scheduled to be on the destination with no operation under way that would bring them there.
     """
 
     observed_at: float
@@ -251,6 +257,7 @@ class Snapshot(Model):
     boot_asked: bool = True
     free_bytes: int | None = None
     may_migrate: bool | None = None
+    denied: tuple[str, ...] = ()
     reserved_by: tuple[str, ...] = ()
     terms: Terms = Terms()
 

@@ -55,7 +55,7 @@ def choose(verdicts: Sequence[HostVerdict], facts: Mapping[str, HostFacts], rank
 
 
 def _make_candidate(verdict: HostVerdict, ranked: Ranked) -> Candidate:
-    return Candidate(verdict.host_name, verdict.headroom_bytes, ranked.because)
+    return Candidate(verdict.host_name, verdict.headroom_bytes, ranked.because, verdict.host_uuid)
 
 
 def _explain(ranked: Sequence[Ranked], facts: Mapping[str, HostFacts], refused: int) -> str:

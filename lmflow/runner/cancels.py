@@ -10,6 +10,7 @@ from collections.abc import Callable
 from lmflow.exceptions import LockedError
 from lmflow.models import Cancellation, Outcome, Run
 from lmflow.runner.conditions import find_condition
+from lmflow.runner.engine import check_flows
 from lmflow.runner.heartbeat import CANCEL
 from lmflow.runner.recall import recall_outcome
 from lmflow.runner.runs import Drive, resume_run
@@ -31,19 +32,24 @@ def cancel_run(
     """Ask for a cancel and wait for the answer. A run whose owner is gone is taken up, as by a resume, and cancelled.
 
     The request is stored: an owner that dies before it has answered leaves it to the next one, and so do we when the
-    time is over. Asking twice is safe.
+    time is over. Asking twice is safe. ConfigurationError for a run that nobody drives and this lmflow cannot: then
+    nothing is stored.
     """
     number, asked = 0, ""
     until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     while True:
         run = drive.database.runs.get_newest(run.uuid)
         if not run.state.is_terminal and run.uuid != asked:  # also a next try that began before its owner had heard us
+            if find_condition(drive.database, run) != "running":
+                check_flows(drive.database, run)
             number, asked = drive.database.control.append(run.uuid, CANCEL, {"by": by, "reason": reason}), run.uuid
         answered = _find_answer(drive, run.uuid, number)
         if answered is not None:
             return answered
         left = None if until is None else until - time.monotonic()
         if drive.steering.stop.is_set() or (left is not None and left <= 0):
+            if drive.database.runs.get_newest(run.uuid).uuid != run.uuid:
+                continue  # the next try began while we asked: it is the one to be asked
             because = "no answer within the time given; the request stands"
             return Cancellation(WAITING, because, _recall(drive, drive.database.runs.get(run.uuid), "timeout"))
         outcome = _take_up(drive, open_connection, run.uuid, left)

@@ -36,13 +36,15 @@ def end_reverted(context: Context, run: Run) -> Outcome:
 def weigh_reverted(context: Context, run: Run) -> Reverted:
     """Return how a reverted run ends: refused, failed or dirty. What is left is recorded, our traces are removed.
 
-    Refused means that nothing was sent and nothing was changed; dirty that something of ours may be left.
+    Refused means that nothing was sent and nothing was changed; dirty that something of ours may be left. That is
+    for the book of changes to say: what a revert once told of may have been taken back when it was repeated.
     """
+    left = find_unsettled(context)
     if not find_left(context.database.events.list(run.uuid)):
-        for text in find_unsettled(context):
+        for text in left:
             context.record("left", {"task": "", "text": text})
     events = context.database.events.list(run.uuid)
-    findings, left = find_findings(events), find_left(events)
+    findings = find_findings(events)
     attempts = context.database.attempts.list(run.uuid)
     changed = any(e.kind == "change" and e.data["step"] in ("done", "unproved") for e in events)
     sent = any(find_sent(a) is not Sent.NOTHING for a in attempts)

@@ -11,7 +11,9 @@ from typing import Any
 from taskflow import engines, states
 from taskflow import exceptions as taskflow_exceptions
 
+from lmflow.db.database import Database
 from lmflow.exceptions import UnreachableError
+from lmflow.flows.versions import check_version
 from lmflow.models import Run
 from lmflow.tasks.context import Context
 
@@ -55,6 +57,13 @@ def run_flow(context: Context, run: Run, which: str) -> str:
     finally:
         executor.shutdown(wait=False)
     return str(engine.storage.get_flow_state())
+
+
+def check_flows(database: Database, run: Run) -> None:
+    """Raise ConfigurationError for a run whose flows this lmflow cannot build, before anything is done with it."""
+    for which in ("move", "settle"):
+        stored = database.load_flow(run, which).meta["factory"]["kwargs"]
+        check_version(which, int(stored["version"]), run.request.to_json())
 
 
 def _report(context: Context, state: str, details: Mapping[str, Any]) -> None:

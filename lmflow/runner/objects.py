@@ -56,6 +56,7 @@ def _make_object(run: Run, event: Event) -> PoolObject:
         host="" if kind in _NOWHERE else host,
         at=event.at,
         fate=_find_fate(run, kind, str(change["step"])),
+        run_uuid=run.uuid,
     )
 
 
@@ -84,4 +85,5 @@ def _make_move(run: Run, attempt: Attempt, events: tuple[Event, ...]) -> PoolObj
         host=run.request.destination_name,
         at=max((e.at for e in events if e.kind == "verdict"), default=attempt.created_at),
         fate=outcome if outcome in ("moved", "stayed") else "open",
+        run_uuid=run.uuid,
     )

@@ -21,7 +21,7 @@ def recall_outcome(run: Run, events: tuple[Event, ...], *, reason: str = "") -> 
         already_there=run.state is RunState.SUCCESS and not run.move_uuid,  # recorded without a flow
         findings=find_findings(events),
         error=_find_error(events),
-        left=find_left(events),
+        left=() if run.state in (RunState.REFUSED, RunState.FAILED) else find_left(events),
         advice=_advise(run, events, reason),
         seconds=run.updated_at - run.created_at,
         interruptions=len([e for e in events if e.kind == "taken_over"]),
@@ -57,7 +57,7 @@ def find_tries(run: Run, events: tuple[Event, ...]) -> tuple[Try, ...]:
     if not before and not refused:
         return ()
     mine = make_try(run, events, RunState(ends[-1]["state"]) if ends else run.state)
-    return (*before, mine, *(Try(each.name, RunState.REFUSED, findings=each.findings) for each in refused))
+    return (*before, mine, *(_make_untried(each) for each in refused))
 
 
 def make_try(run: Run, events: tuple[Event, ...], state: RunState) -> Try:
@@ -70,7 +70,12 @@ def make_try(run: Run, events: tuple[Event, ...], state: RunState) -> Try:
         because=say_why(events) if failed else "",
         findings=find_findings(events) if failed else (),
         error=_find_error(events) if failed else None,
+        host_uuid=run.request.destination_uuid,
     )
+
+
+def _make_untried(refused: Refusal) -> Try:
+    return Try(refused.name, RunState.REFUSED, findings=refused.findings, host_uuid=refused.uuid)
 
 
 def say_why(events: tuple[Event, ...]) -> str:
@@ -110,7 +115,8 @@ def _advise(run: Run, events: tuple[Event, ...], reason: str) -> str:
         to = f" --to {request.destination_name}" if named else ""
         return f"lmflow migrate {request.vm_name}{to} (a new run)"
     if run.state is RunState.REFUSED:
-        return f"lmflow check {request.vm_name}"
+        by_warning = request.options.strict and any(finding.warning for finding in find_findings(events))
+        return f"lmflow check {request.vm_name}" + (" --strict" if by_warning else "")
     if run.state is RunState.RUNNING:
         return f"lmflow resume {short}" if reason == "interrupted" else f"lmflow run wait {short}"
     of_state = {

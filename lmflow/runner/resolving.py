@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from lmflow.exceptions import RefusedError, UsageError
 from lmflow.models import Outcome, Run
+from lmflow.runner.engine import check_flows
 from lmflow.runner.reports import describe_sight
 from lmflow.runner.retrying import Handed
 from lmflow.runner.runs import Drive, go_on, take_up
@@ -31,13 +32,15 @@ def resolve_run(drive: Drive, open_connection: Callable[[], Connection], run: Ru
     """Take over a run that nobody can judge, record the decision, and bring the run to its end by it.
 
     It is looked once more: RefusedError, and nothing is recorded, when the evidence settles the question, or when the
-    witness of a host says the opposite of the decision. UsageError for a run that has ended.
+    witness of a host says the opposite of the decision. UsageError for a run that has ended, or has flows of another
+    version.
     """
     if run.state.is_terminal:
         raise UsageError(
             f"run {run.uuid[:8]} has ended ({run.state}): there is nothing to decide",
             advice=f"lmflow run show {run.uuid[:8]}",
         )
+    check_flows(drive.database, run)
     return take_up(drive, open_connection, run, functools.partial(_resolve, decision))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from lmflow import planner
 from lmflow.db.database import Fence, NewRun, RequestExists
 from lmflow.db.owner import current_owner
+from lmflow.db.runs import RequestsWaiting
 from lmflow.db.schema import REQUEST_ID_LENGTH
 from lmflow.exceptions import FlowSuspended, PluginError, UnreachableError, XapiFailureError
 from lmflow.models import Choice, Outcome, Refusal, Run, RunState, XapiError
@@ -23,6 +24,7 @@ from lmflow.runner.ending import Reverted
 from lmflow.runner.forcing import confirm_forced
 from lmflow.runner.recall import NO_MORE_TRIES, TRIES, find_findings, find_tries, make_try, say_why
 from lmflow.runner.specs import make_flow_specs
+from lmflow.tasks.cancelling import ANSWER
 from lmflow.tasks.context import Context
 from lmflow.verdict import VerdictKind, is_ordered
 
@@ -68,7 +70,10 @@ def end_try(context: Context, run: Run) -> Outcome | Handed:
         return _end_all(context, run, reverted, error.message, error.refused)
     except (PluginError, XapiFailureError) as error:
         return _end_all(context, run, reverted, error.message)
-    return _begin_next(context, run, reverted, choice, forced)
+    try:
+        return _begin_next(context, run, reverted, choice, forced)
+    except RequestsWaiting:  # a cancel came at the last moment: the run that it names is the last try
+        return _end_all(context, run, reverted, "a cancel was asked for")
 
 
 def _make_ended(context: Context, run: Run, reverted: Reverted) -> planner.Ended:
@@ -81,7 +86,7 @@ def _make_ended(context: Context, run: Run, reverted: Reverted) -> planner.Ended
     return planner.Ended(
         state=reverted.state,
         findings=find_findings(reverted.events),
-        task=str(last.get("task", "")),
+        task="" if last.get("unexpected") else str(last.get("task", "")),
         error=error,
         ordered=is_ordered(error),
         cancelled=bool(last.get("cancelled")) or bool(context.find_wishes()),
@@ -136,7 +141,10 @@ def _begin_next(context: Context, run: Run, reverted: Reverted, choice: Choice, 
 
 def _hand_over(context: Context, reverted: Reverted, new: NewRun) -> tuple[Run, Fence]:
     new = dataclasses.replace(new, flows=make_flow_specs(new.request))
-    return context.database.runs.hand_over(context.fence, reverted.state, new, summary=reverted.summary)
+    answered = max((int(e.data["number"]) for e in reverted.events if e.kind == ANSWER), default=0)
+    return context.database.runs.hand_over(
+        context.fence, reverted.state, new, summary=reverted.summary, answered=answered
+    )
 
 
 def _shorten(request_id: str) -> str:

@@ -14,7 +14,7 @@ from lmflow.exceptions import ConfigurationError, FlowSuspended, LeaseLost, Lock
 from lmflow.flows import move, settle
 from lmflow.models import Lease, MoveRequest, Notice, Outcome, Run, RunState, Site, Waits
 from lmflow.runner import ending, retrying
-from lmflow.runner.engine import run_flow
+from lmflow.runner.engine import check_flows, run_flow
 from lmflow.runner.heartbeat import Heartbeat
 from lmflow.runner.recall import recall_outcome
 from lmflow.runner.retrying import Handed
@@ -25,6 +25,7 @@ from lmflow.tasks.connect_storage import ConnectStorage
 from lmflow.tasks.context import Context, ignore_notice
 from lmflow.tasks.copy_kernel import CopyKernel
 from lmflow.tasks.eject_local_iso import EjectLocalISO
+from lmflow.tasks.hooks import load_hooks
 from lmflow.tasks.record_intent import RecordIntent
 from lmflow.tasks.steering import Steering
 from lmflow.xapi.connection import Connection
@@ -65,8 +66,10 @@ def start_run(
 
     ``chosen`` says in a few words why this destination was chosen; ``notes`` are events that are kept with the run.
 
-    LockedError when another run holds the VM, RequestExists (of lmflow.db) for a request id that has a run.
+    LockedError when another run holds the VM, RequestExists (of lmflow.db) for a request id that has a run, PluginError
+    when a hook that the site calls fatal cannot be loaded.
     """
+    load_hooks(drive.site)
     run, fence = drive.database.runs.create(
         request,
         kind=KIND,
@@ -84,10 +87,12 @@ def resume_run(drive: Drive, open_connection: Callable[[], Connection], run: Run
     """Take over a run whose owner is gone and bring it to its end. A run that has ended is only reported.
 
     The former owner's session is ended in the pool before anything else: a call that it has not sent yet can then
-    never begin. LockedError while its owner lives; ConfigurationError when the profile leads to another pool.
+    never begin. LockedError while its owner lives; ConfigurationError when the profile leads to another pool, and,
+    with nothing written, for a run with flows of another version.
     """
     if run.state.is_terminal:
         return recall_outcome(run, drive.database.events.list(run.uuid))
+    check_flows(drive.database, run)
     return take_up(drive, open_connection, run, go_on)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.context import Context
 from lmflow.tasks.notes import warn
 from lmflow.tasks.submit_pool_migrate import DEVICES
 from lmflow.xapi.attendance import Attendance, read_attendance
+
+_MOVING: Final = ("pool_migrate", "migrate_send")
 
 
 class AwaitSettled(BaseTask):
@@ -39,13 +41,18 @@ class AwaitSettled(BaseTask):
 
 
 def _wait(context: Context, seconds: float, find: Callable[[Attendance], list[str]]) -> list[str]:
-    """Look until nothing is missing or the time is over; return what is missing then. A VM that is off is not waited
-    for: where it is was said before.
+    """Look until nothing is missing or the time is over; return what is missing then.
+
+    A VM that is off, on another host or migrated by somebody else by now is not waited for: where it went was said
+    before, and what is missing there is not of our move.
     """
-    began = context.clock()
+    request, began = context.request, context.clock()
+    ours = frozenset(attempt.uuid for attempt in context.database.attempts.list(context.run_uuid))
     while True:
-        seen = read_attendance(context.connection, context.request.vm_uuid)
-        if seen is None or seen.power_state != "Running":
+        seen = read_attendance(context.connection, request.vm_uuid)
+        if seen is None or seen.power_state != "Running" or seen.resident_on_uuid != request.destination_uuid:
+            return []
+        if any(each.name in _MOVING and each.pending and each.attempt_id not in ours for each in seen.operations):
             return []
         missing = find(seen)
         if not missing or context.clock() - began >= seconds:
@@ -63,9 +70,8 @@ def _find_missing(context: Context, seen: Attendance, before: frozenset[str] | N
     name, found = context.request.vm_name, []
     if seen.domid < 0:
         found.append(f"{name} is shown Running without a domain")
-    ghosts = [operation for operation in seen.operations if operation == "pool_migrate"]
-    if ghosts:
-        found.append(f"{name} still shows the operation {ghosts[0]}, though its migration is over")
+    if any(each.name == "pool_migrate" for each in seen.operations):
+        found.append(f"{name} still shows the operation pool_migrate, though its migration is over")
     wanted = seen.devices.keys() if before is None else before & seen.devices.keys()
     found += [f"{name}: {seen.devices[uuid]} ({uuid}) is not attached" for uuid in sorted(wanted - seen.attached)]
     return found

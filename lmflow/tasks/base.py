@@ -24,6 +24,7 @@ from lmflow.tasks.context import Context
 LOG = logging.getLogger(__name__)
 
 MAX_RESULT_BYTES = 16 * 1024
+"""Of most steps: their results are written often. What is observed of a VM grows with its disks."""
 
 
 class BaseTask(task.Task):
@@ -38,17 +39,19 @@ class BaseTask(task.Task):
     REQUIRES: ClassVar[tuple[str, ...]] = ()
     PROVIDES: ClassVar[str | None] = None
     AFTER_SUBMIT: ClassVar[bool] = False
+    RESULT_BYTES: ClassVar[int] = MAX_RESULT_BYTES
 
     def __init__(self) -> None:
         super().__init__(name=self.NAME, provides=self.PROVIDES, requires=("context", *self.REQUIRES))
 
     def execute(self, context: Context, **inputs: Any) -> Any:
-        """Do the step and return strict JSON of at most 16 KiB."""
+        """Do the step and return strict JSON of at most ``RESULT_BYTES``."""
         context.check_hold()
         try:
             if not self.AFTER_SUBMIT:
                 check_cancel(context)
-            return make_strict(self.NAME, _with_patience(context, lambda: self.act(context, **inputs)))
+            result = _with_patience(context, lambda: self.act(context, **inputs))
+            return make_strict(self.NAME, result, self.RESULT_BYTES)
         except RefusedError:
             raise
         except MigrationFailedError as error:
@@ -62,6 +65,8 @@ class BaseTask(task.Task):
             ) from error
         except Exception as error:
             self._suspend_if_sent(error)
+            if not isinstance(error, UnreachableError):  # of the database: there is nothing to write it to
+                self._record_unexpected(context, error)
             raise
 
     def revert(self, context: Context, result: Any = None, flow_failures: Any = None, **kwargs: Any) -> None:
@@ -72,7 +77,7 @@ class BaseTask(task.Task):
         except Exception as error:  # a revert that raises would stop all the others
             told = {"run_uuid": context.run_uuid}
             LOG.warning("revert of %s in run %s: %s", self.NAME, context.run_uuid, error, extra=told)
-            text = error.message if isinstance(error, LmflowError) else f"{type(error).__name__}: {error}"
+            text = _describe(error)
             try:
                 context.record("left", {"task": self.NAME, "text": text})
             except UnreachableError as lost:
@@ -91,17 +96,26 @@ class BaseTask(task.Task):
         data = {"task": self.NAME, "text": error.message, "error": code}
         context.record("failure", data | ({"cancelled": True} if isinstance(error, CancelledError) else {}))
 
+    def _record_unexpected(self, context: Context, error: Exception) -> None:
+        """Keep the reason also of what nobody has foreseen; it says nothing about the host."""
+        data = {"task": self.NAME, "text": f"{self.NAME}: {_describe(error)}", "error": None, "unexpected": True}
+        context.record("failure", data)
+
     def _suspend_if_sent(self, error: Exception) -> None:
         if self.AFTER_SUBMIT:
             LOG.warning("%s stopped by %s: %s", self.NAME, type(error).__name__, error)
             raise FlowSuspended("error", f"{self.NAME}: {error}") from error
 
 
-def make_strict(name: str, result: Any) -> Any:
+def _describe(error: Exception) -> str:
+    return error.message if isinstance(error, LmflowError) else f"{type(error).__name__}: {error}"
+
+
+def make_strict(name: str, result: Any, max_bytes: int = MAX_RESULT_BYTES) -> Any:
     """Return the result as it will come back from any database; ValueError when it would not come back equal."""
     text = json.dumps(result, allow_nan=False)
-    if len(text.encode()) > MAX_RESULT_BYTES:
-        raise ValueError(f"the result of {name} has {len(text)} bytes, more than {MAX_RESULT_BYTES}")
+    if len(text.encode()) > max_bytes:
+        raise ValueError(f"the result of {name} has {len(text)} bytes, more than {max_bytes}")
     strict = json.loads(text)
     if strict != result:
         raise ValueError(f"the result of {name} is not strict JSON")

@@ -18,10 +18,12 @@ from lmflow.exceptions import (
     NoReplyError,
     SessionNotArmedError,
     UnreachableError,
+    XapiFailureError,
 )
 from lmflow.models import StartedTask, TaskView
 from lmflow.tasks.context import Context
 from lmflow.xapi import async_tasks
+from lmflow.xapi.failures import CURED_BY_LOGIN
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Change:
     """The latest word on one change. ``attempt_id`` marks the call that makes it, in the pool's own task.
 
     ``object_uuid`` is its identity within its kind; ``object_name`` is for people; ``data`` is what its undoing needs.
+    ``session_uuid`` is the session in which the call is sent, '' for one that is not kept.
     """
 
     kind: str
@@ -37,6 +40,7 @@ class Change:
     attempt_id: str
     object_name: str = ""
     data: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    session_uuid: str = ""
 
 
 def list_changes(context: Context) -> tuple[Change, ...]:
@@ -74,18 +78,33 @@ def note(context: Context, change: Change, step: str = "", attempt_id: str = "")
     return following
 
 
+def begin(context: Context, change: Change, step: str) -> Change:
+    """Append the word that comes before a call: under a new mark, and with the session in which it will be sent."""
+    context.adopt_session()
+    return note(
+        context, dataclasses.replace(change, session_uuid=context.connection.session_uuid), step, make_attempt_id()
+    )
+
+
+def ensure_fenced(context: Context, change: Change) -> None:
+    """End the session in which that call may have been sent: what has not begun yet can then never begin."""
+    if change.session_uuid and change.session_uuid == context.connection.session_uuid:
+        context.fence_off()
+    else:
+        context.connection.end_session(change.session_uuid)
+
+
 def make_attempt_id() -> str:
     """Return a new id for one call."""
     return str(uuid.uuid4())
 
 
 def send(context: Context, attempt_id: str, start: Callable[[], StartedTask]) -> TaskView | None:
-    """Send one changing call and wait for its task's end; None when no task of ours is to be found.
+    """Send one changing call, after ``begin``, and wait for its task's end; None when no task of ours is to be found.
 
     No reply is no verdict: our session is ended, so that the call can no longer begin, and the pool is asked
-    for a task with our mark.
+    for a task with our mark. UnreachableError when it was not taken, and may simply be made again.
     """
-    context.adopt_session()
     task_uuid = ""
     try:
         task_uuid = start().task_uuid
@@ -94,6 +113,11 @@ def send(context: Context, attempt_id: str, start: Callable[[], StartedTask]) ->
     except NoReplyError as error:
         context.say("message", error.message)
         context.fence_off()
+    except XapiFailureError as failure:
+        if failure.xapi_code not in CURED_BY_LOGIN:
+            raise
+        context.fence_off()
+        raise UnreachableError(failure.message) from failure
     return wait_for_end(context, task_uuid=task_uuid, attempt_id=attempt_id)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from lmflow.exceptions import LmflowError, MigrationFailedError, UnreachableError, XapiFailureError
-from lmflow.models import Finding, Snapshot
+from lmflow.models import Finding, RunState, Snapshot
 from lmflow.tasks import changes
 from lmflow.tasks.absence import is_proved_absent
 from lmflow.tasks.base import BaseTask
@@ -19,6 +19,7 @@ from lmflow.xapi import guest_files
 from lmflow.xapi.guest_files import MISSING_PLUGIN, PLUGIN, GuestFile
 
 _OURS = ("intended", "done", "undoing")
+_NOT_PROVED = "the VM is not proved to be elsewhere than on the destination"
 _INSTALL = f"install the plugin {PLUGIN} on every host, or take the key {PLUGIN} out of the host's other_config"
 
 
@@ -39,6 +40,7 @@ class CopyKernel(BaseTask):
     shown by the host to be ours until that is recorded. A file that is there is never replaced, and with the same
     content it is left alone. Its revert removes the partials and exactly the files that were proved to be our doing,
     and nothing at the destination unless the VM is proved not to be there. A VM without such files costs no call.
+    It is the first step of those that prepare, because it can refuse: what only the hosts know is asked here.
     """
 
     NAME = "copy_kernel"
@@ -61,21 +63,23 @@ class CopyKernel(BaseTask):
         return {"files": [_ensure_copied(context, pair) for pair in pairs]}
 
     def undo(self, context: Context) -> None:
-        """Remove what is ours, last first."""
+        """Remove what is ours, last first. What stays is recorded at the end, once all of it is known."""
         ours = [c for c in changes.list_changes(context) if c.kind == COPY and c.step in _OURS]
         absent = bool(ours) and is_proved_absent(context)
+        left = []
         for change in reversed(ours):
-            if not absent:
-                _leave(context, change, "the VM is not proved to be elsewhere than on the destination")
-                continue
             try:
-                _take_back(context, change)
+                why = _take_back(context, change) if absent else _NOT_PROVED
             except UnreachableError:
                 raise  # it is waited for, and all of this is done again
             except XapiFailureError as failure:
-                _leave(context, change, describe_failure(failure))
+                why = describe_failure(failure)
             except LmflowError as error:
-                _leave(context, change, error.message)
+                why = error.message
+            if why:
+                left.append(f"the file {change.object_name} on {context.request.destination_name} stays: {why}")
+        for text in left:
+            context.record("left", {"task": self.NAME, "text": text})
 
 
 def _look(context: Context, path: str) -> tuple[_Pair | None, Finding | None]:
@@ -137,7 +141,10 @@ def _ensure_copied(context: Context, pair: _Pair) -> dict[str, Any]:
 
 
 def _copy(context: Context, path: str, source: GuestFile) -> Change:
-    """Copy a file that is not there, and return the word on it once it is there with the same content."""
+    """Copy a file that is not there, and return the word on it once it is there with the same content.
+
+    Somebody else may put the same content there meanwhile: then it is there, and not ours.
+    """
     request = context.request
     part, there = changes.make_attempt_id(), request.destination_uuid
     data = {"path": path, "host_uuid": there, "size": str(source.size_bytes), "sha256": source.sha256}
@@ -155,6 +162,9 @@ def _copy(context: Context, path: str, source: GuestFile) -> Change:
         _finish(context, change)
         made = _look_again(context, change)
     except XapiFailureError as failure:
+        if _is_put_by_another(context, change):
+            _discard(context, change)
+            return changes.note(context, change, "void")
         raise MigrationFailedError(
             f"copying {path} to {request.destination_name} failed: {describe_failure(failure)}",
             xapi_code=failure.xapi_code,
@@ -163,6 +173,16 @@ def _copy(context: Context, path: str, source: GuestFile) -> Change:
     if not made.is_ours or (made.size_bytes, made.sha256) != (source.size_bytes, source.sha256):
         raise MigrationFailedError(f"{path} on {request.destination_name} is not what was copied there")
     return changes.note(context, change, "done")
+
+
+def _is_put_by_another(context: Context, change: Change) -> bool:
+    """Tell whether the path has the content that we were to put there, and not from us; no answer says nothing."""
+    try:
+        there = _look_again(context, change)
+    except XapiFailureError:
+        return False
+    wanted = (int(change.data["size"]), change.data["sha256"])
+    return there.exists and not there.is_ours and (there.size_bytes, there.sha256) == wanted
 
 
 def _send_pieces(context: Context, path: str, size_bytes: int, part: str) -> None:
@@ -218,8 +238,8 @@ def _discard(context: Context, change: Change) -> None:
     ask_patiently(context, lambda: guest_files.discard(context.connection, host_uuid, path, change.attempt_id))
 
 
-def _take_back(context: Context, change: Change) -> None:
-    """Remove the partial, and the file if it is ours and nobody else needs it there."""
+def _take_back(context: Context, change: Change) -> str:
+    """Remove the partial, and the file if it is ours and nobody else needs it; return why it stays, '' if not."""
     host_uuid, path, digest = change.data["host_uuid"], change.data["path"], change.data["sha256"]
     there = _look_again(context, change)
     if change.step == "intended" and there.is_ours:
@@ -227,23 +247,30 @@ def _take_back(context: Context, change: Change) -> None:
     _discard(context, change)
     if change.step == "intended":
         changes.note(context, change, "void")
-        return
+        return ""
     if there.exists and there.sha256 != digest:
         changes.note(context, change, "void")  # ours is gone, somebody has put another file there
-        return
+        return ""
     if there.exists:
-        users = guest_files.find_users(context.connection, path, host_uuid=host_uuid)
-        others = [uuid for uuid in users if uuid != context.request.vm_uuid]
-        if others:
-            _leave(context, change, f"VM {others[0]} there boots from it")
-            return
+        why = _find_objection(context, host_uuid, path)
+        if why:
+            return why
         change = changes.note(context, change, "undoing")
         ask_patiently(context, lambda: guest_files.remove(context.connection, host_uuid, path, sha256=digest))
         if _look_again(context, change).exists:
-            raise MigrationFailedError("the host did not remove it")
+            return "the host did not remove it"
     changes.note(context, change, "undone")
+    return ""
 
 
-def _leave(context: Context, change: Change, why: str) -> None:
-    text = f"the file {change.object_name} on {context.request.destination_name} stays: {why}"
-    context.record("left", {"task": CopyKernel.NAME, "text": text})
+def _find_objection(context: Context, host_uuid: str, path: str) -> str:
+    """Return which other VM needs the file: one that is there or on its way, or that an open run is to bring there."""
+    conn, mine = context.connection, context.request.vm_uuid
+    others = [uuid for uuid in guest_files.find_users(conn, path, host_uuid=host_uuid) if uuid != mine]
+    if others:
+        return f"VM {others[0]} there boots from it"
+    open_runs = context.database.runs.list(states=[state for state in RunState if not state.is_terminal], limit=None)
+    coming = {r.request.vm_uuid: r.uuid for r in open_runs if r.request.destination_uuid == host_uuid}
+    coming.pop(mine, None)
+    wanted = [uuid for uuid in guest_files.find_users(conn, path) if uuid in coming] if coming else []
+    return f"run {coming[wanted[0]]} is to bring VM {wanted[0]} there, which boots from it" if wanted else ""

@@ -17,6 +17,7 @@ from lmflow.tasks import changes
 from lmflow.tasks.absence import is_proved_absent
 from lmflow.tasks.changes import Change
 from lmflow.tasks.context import Context
+from lmflow.xapi import storage
 
 _SETTLED = ("done", "unproved")
 _TAKEN_BACK = ("intended", "done", "undoing")
@@ -62,12 +63,11 @@ class Effect(abc.ABC):
 
     def watch_for(self, context: Context, change: Change) -> bool:
         """Watch for an effect that may still be at work, nobody knows where, as long as a pool takes to settle."""
-        began = context.clock()
-        while not self.is_made(context, change):
-            if context.clock() - began > context.waits.settle_seconds:
-                return False
-            context.pause(context.waits.poll_seconds)
-        return True
+        return _watch(context, lambda: self.is_made(context, change))
+
+    def watch_for_end(self, context: Context, change: Change) -> bool:
+        """Watch for the end of an effect that may be taken back even now, as ``watch_for``."""
+        return _watch(context, lambda: not self.is_made(context, change))
 
     def find_objection(self, context: Context, change: Change) -> str:
         """Return why what is ours must not be taken back now, '' for no reason."""
@@ -77,9 +77,15 @@ class Effect(abc.ABC):
         """Tell of an effect that is not there any more whether others have put something of theirs in its place."""
         return False
 
+    def find_sr(self, change: Change) -> str:
+        """Return the UUID of the SR of whose secrets a failure may speak, '' when that is not known."""
+        return change.data.get("sr_uuid", "")
+
     def cover(self, context: Context, change: Change, task: TaskView | None) -> TaskView | None:
-        """Return the task without anything in its failure that may be a secret."""
-        return task
+        """Return the task without anything in its failure that may be of the SR's ``device_config``."""
+        if task is None or task.error is None:
+            return task
+        return dataclasses.replace(task, error=storage.mask_error(context.connection, self.find_sr(change), task.error))
 
 
 def ensure_made(context: Context, effect: Effect, wanted: Change) -> Change | None:
@@ -95,7 +101,7 @@ def ensure_made(context: Context, effect: Effect, wanted: Change) -> Change | No
         return change
     if effect.is_made(context, wanted):
         return None
-    change = changes.note(context, wanted, "intended", changes.make_attempt_id())
+    change = changes.begin(context, wanted, "intended")
     making = effect.describe(context, change).making
     context.say("message", making)
     intended = change
@@ -152,8 +158,18 @@ def _take_back_one(context: Context, effect: Effect, change: Change) -> str:
     return _ensure_unmade(context, effect, change) if change.step == "done" else ""
 
 
+def _watch(context: Context, is_so: Callable[[], bool]) -> bool:
+    began = context.clock()
+    while not is_so():
+        if context.clock() - began > context.waits.settle_seconds:
+            return False
+        context.pause(context.waits.poll_seconds)
+    return True
+
+
 def _find_out(context: Context, effect: Effect, change: Change) -> Change:
     """After an interruption: ask the pool whether what we intended was done, and by us."""
+    changes.ensure_fenced(context, change)
     return _settle(context, effect, change, changes.wait_for_end(context, attempt_id=change.attempt_id))
 
 
@@ -170,13 +186,16 @@ def _judge_unproved(context: Context, effect: Effect, change: Change) -> str:
 
 
 def _judge_undoing(context: Context, effect: Effect, change: Change) -> Change:
-    """After an interruption: ask the pool whether what we began to take back is taken back."""
+    """After an interruption: ask the pool whether what we began to take back is taken back.
+
+    It was proved to be ours. With no task of ours, and behind the fence, taking it back never began: it still is.
+    """
+    changes.ensure_fenced(context, change)
     task = changes.wait_for_end(context, attempt_id=change.attempt_id)
     if task is not None and task.status == "success":
         return changes.note(context, change, "undone")
-    if effect.is_made(context, change):
-        return changes.note(context, change, "unproved" if task is None else "done")
-    return changes.note(context, change, "undone")
+    unmade = effect.watch_for_end(context, change) if task is None else not effect.is_made(context, change)
+    return changes.note(context, change, "undone" if unmade else "done")
 
 
 def _ensure_unmade(context: Context, effect: Effect, change: Change) -> str:
@@ -188,7 +207,7 @@ def _ensure_unmade(context: Context, effect: Effect, change: Change) -> str:
     if objection:
         return objection
     unmaking = effect.describe(context, change).unmaking
-    undoing = changes.note(context, change, "undoing", changes.make_attempt_id())
+    undoing = changes.begin(context, change, "undoing")
     task = _send(context, undoing, lambda: effect.unmake(context, undoing), instead="done")
     if effect.is_made(context, change):
         if task is not None:  # it failed for certain: ours, as before

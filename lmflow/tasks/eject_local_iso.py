@@ -80,7 +80,7 @@ def _ensure_ejected(context: Context, vbd: VBD) -> None:
     """Eject the disc that was seen; another one that was put in since is for the last look before the submit."""
     if vbd.vdi is None or _read_disc(context, vbd.uuid) not in ("", vbd.vdi.uuid):
         return
-    data = {"vdi_uuid": vbd.vdi.uuid}
+    data = {"vdi_uuid": vbd.vdi.uuid, "sr_uuid": vbd.vdi.sr_uuid}
     effects.ensure_made(context, EjectDisc(), Change(EjectDisc.KIND, vbd.uuid, "", "", vbd.vdi.name_label, data))
 
 

@@ -9,12 +9,13 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Any, Final
 
 from lmflow import plugins
 from lmflow.exceptions import PluginError
-from lmflow.models import Hook
+from lmflow.models import Hook, Site
+from lmflow.tasks.cancelling import check_cancel
 from lmflow.tasks.context import Context
 from lmflow.tasks.notes import warn
 
@@ -24,6 +25,7 @@ EVENT: Final = "hook"
 BEGAN, DONE, FAILED = "began", "done", "failed"
 _SHOWN_BYTES = 2000
 _LOOK_SECONDS = 0.05
+_END_SECONDS = 5.0
 
 
 class HookFailedError(PluginError):
@@ -32,12 +34,33 @@ class HookFailedError(PluginError):
     code = "HOOK_FAILED"
 
 
+def load_hooks(site: Site) -> None:
+    """Load the entry points that a site names; PluginError when one cannot be loaded whose failure is fatal.
+
+    Of another one it is told when its moment comes.
+    """
+    for hook in site.hooks:
+        try:
+            if not hook.command:
+                plugins.get_plugin(NAMESPACE, hook.name)
+        except PluginError:
+            if hook.fatal:
+                raise
+
+
 def run_hooks(context: Context, moment: str, task: str) -> int:
     """Call the site's hooks of a moment, one after the other; return how many there are.
 
     One that is recorded as over is not called again; one that was cut short is, with the next number of ``attempt``.
-    Its failure is a warning, or HookFailedError where the site says so.
+    Its failure is a warning, or HookFailedError where the site says so. A cancel is served meanwhile, before the
+    submit; CancelledError then.
     """
+
+    def look() -> None:
+        context.check_hold()
+        if moment == "before":
+            check_cancel(context)
+
     hooks = [hook for hook in context.site.hooks if hook.moment == moment]
     for number, hook in enumerate(hooks):
         key = {"moment": moment, "number": number, "hook": hook.label}
@@ -45,7 +68,7 @@ def run_hooks(context: Context, moment: str, task: str) -> int:
         if last == DONE or (last == FAILED and not hook.fatal):
             continue
         context.record(EVENT, {**key, "outcome": BEGAN})
-        why = _call(context, hook, make_document(context, moment, attempts + 1))
+        why = _call(context, hook, make_document(context, moment, attempts + 1), look)
         context.record(EVENT, {**key, "outcome": FAILED if why else DONE, **({"text": why} if why else {})})
         if why and hook.fatal:
             raise HookFailedError(f"hook {hook.label} {why}")
@@ -82,20 +105,22 @@ def _recall(context: Context, key: Mapping[str, Any]) -> tuple[str, int]:
     return (words[-1] if words else ""), words.count(BEGAN)
 
 
-def _call(context: Context, hook: Hook, document: dict[str, Any]) -> str:
-    """Return why the hook failed, '' when it did not."""
+def _call(context: Context, hook: Hook, document: dict[str, Any], look: Callable[[], None]) -> str:
+    """Return why the hook failed, '' when it did not. What ``look`` raises ends it, or leaves it behind."""
     if hook.command:
-        return _run_command(context, hook, json.dumps(document) + "\n")
+        return _run_command(context, hook, json.dumps(document) + "\n", look)
     try:
         plugin = plugins.get_plugin(NAMESPACE, hook.name)
-        answer = plugins.call_guarded(plugin, hook.timeout_seconds, lambda: plugin.value(document))
+        answer = plugins.call_guarded(plugin, hook.timeout_seconds, lambda: plugin.value(document), look=look)
     except PluginError as error:
+        if error.__cause__ is not None:
+            context.say("message", f"hook {hook.label} says: {error.__cause__}")
         return f"failed: {error.message}"
     who = f"{plugin.source} of {plugin.distribution}"
     return "" if answer is None else f"failed: {who} answered {type(answer).__name__}, not None"
 
 
-def _run_command(context: Context, hook: Hook, text: str) -> str:
+def _run_command(context: Context, hook: Hook, text: str, look: Callable[[], None]) -> str:
     """Run it without a shell, in a process group of its own, and return why it failed.
 
     stdin and output are files: neither a command that does not read, nor one that leaves a child behind, holds us up.
@@ -111,35 +136,42 @@ def _run_command(context: Context, hook: Hook, text: str) -> str:
         except (OSError, ValueError) as error:
             return f"cannot be run: {error}"
         try:
-            code = _wait(context, child, hook.timeout_seconds)
+            code = _wait(child, hook.timeout_seconds, look)
         finally:
-            _end(child)
+            ended = _end(child)
         said = _read_end(output)
     if said:
         context.say("message", f"hook {hook.label} says: {said}")
     if code is None:
-        return f"has not ended within {hook.timeout_seconds:g} s, and was killed"
+        what = "was killed" if ended else "could not be killed"
+        return f"has not ended within {hook.timeout_seconds:g} s, and {what}"
     if code:
         return f"ended with exit code {code}" if code > 0 else f"was ended by signal {-code}"
     return ""
 
 
-def _wait(context: Context, child: subprocess.Popen[bytes], seconds: float) -> int | None:
-    """Return its exit code, None when the time is over; raise at once when this owner may not, or shall not, go on."""
+def _wait(child: subprocess.Popen[bytes], seconds: float, look: Callable[[], None]) -> int | None:
+    """Return its exit code, None when the time is over; raise at once what ``look`` raises."""
     limit = time.monotonic() + seconds
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return child.wait(_LOOK_SECONDS)
-        context.check_hold()
+        look()
         if time.monotonic() >= limit:
             return None
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill the process group of a command that has not ended."""
+def _end(child: subprocess.Popen[bytes]) -> bool:
+    """Kill the process group of a command that has not ended; tell whether it has ended then.
+
+    One that runs as somebody else, as under sudo, is not ours to kill.
+    """
     if child.poll() is None:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_END_SECONDS)
+    return child.poll() is not None
 
 
 def _read_end(output: IO[bytes]) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from lmflow.models import StartedTask, TaskView
+from lmflow.models import RunState, StartedTask, TaskView
 from lmflow.tasks.changes import Change
 from lmflow.tasks.context import Context
 from lmflow.tasks.effects import Effect, Words
 from lmflow.xapi import changes as pool_changes
 from lmflow.xapi import storage
+
+_OPEN = frozenset(state for state in RunState if not state.is_terminal)
 
 
 class CreatePBD(Effect):
@@ -75,11 +77,11 @@ class CreatePBD(Effect):
             return "it is still plugged"
         if join is not None and (join.run_uuid not in ("", context.run_uuid) or join.introduced_for):
             return "it is marked as another's"
-        return ""
+        return _find_relying(context, change.object_uuid)
 
-    def cover(self, context: Context, change: Change, task: TaskView | None) -> TaskView | None:
-        """Hide what the failure may say of the SR's ``device_config``."""
-        return _cover(context, change.object_uuid, task)
+    def find_sr(self, change: Change) -> str:
+        """Return the SR, which the change is on."""
+        return change.object_uuid
 
 
 class PlugPBD(Effect):
@@ -113,13 +115,9 @@ class PlugPBD(Effect):
 
     def find_objection(self, context: Context, change: Change) -> str:
         """Object while VMs on the destination, or on their way there, have disks on that SR."""
-        sr_uuid = change.data.get("sr_uuid", "")
-        users = storage.list_users(context.connection, sr_uuid, context.request.destination_uuid) if sr_uuid else ()
-        return f"used by {', '.join(users)}" if users else ""
-
-    def cover(self, context: Context, change: Change, task: TaskView | None) -> TaskView | None:
-        """Hide what the failure may say of the SR's ``device_config``."""
-        return _cover(context, change.data.get("sr_uuid", ""), task)
+        sr_uuid = self.find_sr(change)
+        users = storage.list_users(context.connection, sr_uuid, context.request.destination_uuid)
+        return f"used by {', '.join(users)}" if users else _find_relying(context, sr_uuid)
 
 
 def _find(context: Context, change: Change) -> storage.Join | None:
@@ -129,7 +127,15 @@ def _find(context: Context, change: Change) -> storage.Join | None:
     return storage.find_join(context.connection, change.object_uuid, context.request.destination_uuid)
 
 
-def _cover(context: Context, sr_uuid: str, task: TaskView | None) -> TaskView | None:
-    if task is None or task.error is None or not sr_uuid:
-        return task
-    return dataclasses.replace(task, error=storage.mask_error(context.connection, sr_uuid, task.error))
+def _find_relying(context: Context, sr_uuid: str) -> str:
+    """Return what speaks of another run that is to bring a VM with a disk on that SR to the destination, '' for none.
+
+    Until it has submitted its migration, the pool does not show that the VM needs the SR there.
+    """
+    for run in context.database.runs.list(states=_OPEN, limit=None):
+        request = run.request
+        if run.uuid == context.run_uuid or request.destination_uuid != context.request.destination_uuid:
+            continue
+        if any(disk.sr_uuid == sr_uuid for disk in storage.list_disks(context.connection, request.vm_uuid)):
+            return f"the migration of {request.vm_name}, which is under way, needs it"
+    return ""

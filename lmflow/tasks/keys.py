@@ -10,6 +10,7 @@ from lmflow.tasks.changes import Change
 from lmflow.tasks.context import Context
 from lmflow.xapi import changes as pool_changes
 from lmflow.xapi import storage
+from lmflow.xapi.failures import CURED_BY_LOGIN
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Key:
 def ensure_dropped(context: Context, kind: str, key: Key, name: str) -> None:
     """Remove the key and record that as a change of that kind, of the object of that name.
 
-    Raises XapiFailureError when the pool refuses it, NoReplyError when it did not answer and the key is still there.
+    Raises XapiFailureError when the pool refuses it, NoReplyError when it did not answer and the key is still there,
+    UnreachableError when it may simply be tried again.
     """
     _ensure(context, kind, key, name, None)
 
@@ -57,7 +59,10 @@ def _ensure(context: Context, kind: str, key: Key, name: str, value: str | None)
     except NoReplyError:
         if key.is_there(context) is (value is None):
             raise
-    except XapiFailureError:
+    except XapiFailureError as failure:
         changes.note(context, change, "void")
-        raise
+        if failure.xapi_code not in CURED_BY_LOGIN:
+            raise
+        context.fence_off()
+        raise UnreachableError(failure.message) from failure
     changes.note(context, change, "done")

@@ -19,6 +19,7 @@ class Observe(BaseTask):
 
     NAME = "observe"
     PROVIDES = "snapshot"
+    RESULT_BYTES = 1024 * 1024
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
         """Return the snapshot as JSON."""

@@ -62,8 +62,10 @@ class ReleaseSourceStorage(BaseTask):
     """Unplug the source's PBD of each SR that was introduced for this VM alone, and destroy it if lmflow made it so.
 
     Whose it is, is said by the key ``lmflow-introduced-for`` in other_config of the SR or of the PBD; the PBDs that
-    this run has made get it here. A PBD that any VM on the source uses stays as it is. Running it twice is safe: what
-    was sent is found out first. It has no revert, and a failure of it is a warning: the VM is there, and stays.
+    this run has made get it here, unless another VM has a disk on the SR. An SR on which any other VM has a disk,
+    running or not, stays connected, and the PBD's key is taken off: it is nobody's own any more. Running it twice is
+    safe: what was sent is found out first. It has no revert, and a failure of it is a warning: the VM is there, and
+    stays.
     """
 
     NAME = "release_source_storage"
@@ -84,7 +86,7 @@ class ReleaseSourceStorage(BaseTask):
         return {"released": [c.object_uuid for c in released]}
 
     def _mark_created(self, context: Context) -> None:
-        """Take the mark of this run off the PBDs that it made, and mark them as introduced for this VM."""
+        """Take the mark of this run off the PBDs that it made; mark those of this VM's own SRs as introduced for it."""
         for change in list_changes(context):
             pbd_uuid = change.data.get("pbd_uuid", "") if change.kind == CreatePBD.KIND else ""
             if change.step != "done" or not storage.read_join(context.connection, pbd_uuid):
@@ -92,7 +94,8 @@ class ReleaseSourceStorage(BaseTask):
             of_run = Key("PBD", "other_config", pbd_uuid, storage.RUN_KEY)
             of_vm = Key("PBD", "other_config", pbd_uuid, storage.INTRODUCED_KEY)
             try:
-                ensure_added(context, MARK, of_vm, change.object_name, context.request.vm_uuid)
+                if not storage.list_sharers(context.connection, change.object_uuid, context.request.vm_uuid):
+                    ensure_added(context, MARK, of_vm, change.object_name, context.request.vm_uuid)
                 ensure_dropped(context, UNMARK, of_run, change.object_name)
             except (NoReplyError, XapiFailureError) as error:
                 warn(context, self.NAME, f"the marks of PBD {pbd_uuid} are not as they should be: {error.message}")
@@ -118,12 +121,17 @@ def _release(context: Context, sr_uuid: str, name: str) -> None:
     if not _is_shown_there(context):
         raise MigrationFailedError(f"XAPI does not show {request.vm_name} running on {request.destination_name}")
     users = storage.list_users(context.connection, sr_uuid, request.source_uuid)
-    if users:
-        context.say("message", f"SR {name} stays connected to {request.source_name}: used by {', '.join(users)}")
+    sharers = storage.list_sharers(context.connection, sr_uuid, request.vm_uuid)
+    if users or sharers:
+        told = ", ".join(sorted({*users, *sharers}))
+        context.say("message", f"SR {name} stays connected to {request.source_name}: used by {told}")
+        if is_made_for_it and sharers:
+            ensure_dropped(context, UNMARK, Key("PBD", "other_config", source.pbd_uuid, storage.INTRODUCED_KEY), name)
         return
-    effects.ensure_made(context, ReleasePBD(), Change(ReleasePBD.KIND, source.pbd_uuid, "", "", name))
+    data = {"sr_uuid": sr_uuid}
+    effects.ensure_made(context, ReleasePBD(), Change(ReleasePBD.KIND, source.pbd_uuid, "", "", name, data))
     if is_made_for_it:
-        effects.ensure_made(context, DestroyPBD(), Change(DestroyPBD.KIND, source.pbd_uuid, "", "", name))
+        effects.ensure_made(context, DestroyPBD(), Change(DestroyPBD.KIND, source.pbd_uuid, "", "", name, data))
 
 
 def _is_shown_there(context: Context) -> bool:

@@ -146,7 +146,7 @@ def _look_before(context: Context) -> Snapshot:
                 request.vm_uuid,
                 request.destination_uuid,
                 now=time.time(),
-                terms=make_terms(request.options, context.site, (request.vm_uuid,)),
+                terms=make_terms(request.options, context.site, (request.vm_uuid,), prepared=True),
             )
         except XapiFailureError as error:
             message = f"the last look before the submit failed: {error.message}"

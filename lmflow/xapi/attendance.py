@@ -13,17 +13,31 @@ from lmflow.xapi.fetch import read_each
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Attendance:
-    """A VM at one moment.
+class Operation:
+    """An operation that a VM shows. ``pending``: a task stands behind it that has not ended, that of ``task_uuid``.
 
-    ``operations`` are those under way. ``devices`` says by UUID what each interface and each drive with something in
-    it is called; ``attached`` are those of them that are. ``guest_live``: XAPI shows the guest's agent as live; None
-    when the guest never reported.
+    ``attempt_id`` is the mark that one of ours bears, '' for another's. A task that our role may not read is none.
+    """
+
+    name: str
+    pending: bool
+    task_uuid: str
+    attempt_id: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Attendance:
+    """A VM at one moment, on the host of ``resident_on_uuid``, '' for none.
+
+    ``operations`` are those that it shows. ``devices`` says by UUID what each interface and each drive with something
+    in it is called; ``attached`` are those of them that are. ``guest_live``: XAPI shows the guest's agent as live;
+    None when the guest never reported.
     """
 
     power_state: str
     domid: int
-    operations: tuple[str, ...]
+    resident_on_uuid: str
+    operations: tuple[Operation, ...]
     devices: dict[str, str]
     attached: frozenset[str]
     guest_live: bool | None
@@ -42,11 +56,14 @@ def read_attendance(conn: Connection, vm_uuid: str) -> Attendance | None:
     guest = read_each(conn, "VM_guest_metrics", [vm.get("guest_metrics", "")])
     devices = {card["uuid"]: f"interface {card.get('device', '')}" for card in cards}
     devices |= {drive["uuid"]: f"{drive.get('type', 'Disk')} {drive.get('userdevice', '')}" for drive in drives}
-    made = records.make_vm(vm, {})
+    hosts = {ref: record["uuid"] for ref, record in read_each(conn, "host", [vm.get("resident_on", "")]).items()}
+    made = records.make_vm(vm, hosts)
+    shown = (vm.get("current_operations") or {}).items()
     return Attendance(
         power_state=made.power_state,
         domid=made.domid,
-        operations=made.current_operations,
+        resident_on_uuid=made.resident_on_uuid or "",
+        operations=tuple(_make_operation(str(name), _find_task(conn, task_ref)) for task_ref, name in shown),
         devices=devices,
         attached=frozenset(each["uuid"] for each in (*cards, *drives) if each.get("currently_attached")),
         guest_live=next((bool(record.get("live")) for record in guest.values()), None),
@@ -63,6 +80,13 @@ def find_operation(conn: Connection, vm_uuid: str) -> str:
         task = _find_task(conn, task_ref)
         return f"{operation} (task {task['name_label']}, {task['uuid']})" if task else str(operation)
     return ""
+
+
+def _make_operation(name: str, task: Any) -> Operation:
+    if not task:
+        return Operation(name, pending=False, task_uuid="", attempt_id="")
+    mark = (task.get("other_config") or {}).get(records.ATTEMPT_KEY, "")
+    return Operation(name, pending=task["status"] in ("pending", "cancelling"), task_uuid=task["uuid"], attempt_id=mark)
 
 
 def _find_task(conn: Connection, task_ref: str) -> Any:

@@ -36,13 +36,14 @@ class Connection:
 
     The SDK is not thread-safe: a lock is held around each request. Waiting for events has a session object and a
     connection of its own, so that other threads go on reading meanwhile. Context manager: leaving it logs out.
-    ``may_migrate`` is what ``lmflow.xapi.role`` read about our role, None before.
+    ``may_migrate`` and ``denied`` are what ``lmflow.xapi.role`` read of our role, None before.
     """
 
     def __init__(self, profile: PoolProfile, password: Callable[[], str], login: Login, originator: str) -> None:
         self.profile = profile
         self.armed = False
         self.may_migrate: bool | None = None
+        self.denied: tuple[str, ...] | None = None
         self._password = password
         self._originator = originator
         self._lock = threading.RLock()

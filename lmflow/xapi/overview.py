@@ -10,7 +10,7 @@ from lmflow.models import VBD, VIF, VM, Overview, Terms
 from lmflow.xapi import reads, records
 from lmflow.xapi.connection import Connection
 from lmflow.xapi.fetch import find_by_uuid, read_each, read_where
-from lmflow.xapi.role import find_may_migrate
+from lmflow.xapi.role import find_denied, find_may_migrate
 
 _FEW = 16
 _IN_MEMORY = 'field "is_a_template" = "false" and field "is_a_snapshot" = "false"'
@@ -58,6 +58,7 @@ def read_overview(
         pifs=tuple(records.make_pif(record, uuids) for record in conn.read("PIF.get_all_records").values()),
         groups=tuple(records.make_group(record) for record in groups.values()),
         may_migrate=find_may_migrate(conn),
+        denied=find_denied(conn),
         terms=terms,
     )
 

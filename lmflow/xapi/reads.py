@@ -15,7 +15,7 @@ from lmflow.xapi import records
 from lmflow.xapi.connection import Connection
 from lmflow.xapi.failures import CURED_BY_LOGIN
 from lmflow.xapi.fetch import find_by_uuid, find_record, read_each, read_where
-from lmflow.xapi.role import find_may_migrate
+from lmflow.xapi.role import find_denied, find_may_migrate
 
 _MANAGING = 'field "management" = "true"'
 _LISTED = 'field "is_a_template" = "false" and field "is_control_domain" = "false" and field "is_a_snapshot" = "false"'
@@ -114,6 +114,7 @@ def read_snapshot(
         pifs=_read_pifs(conn, pool, cards, near),
         boot_check=None if destination_uuid == vm.resident_on_uuid else _check_boot(conn, vm_ref, destination_ref),
         may_migrate=find_may_migrate(conn),
+        denied=find_denied(conn),
         reserved_by=_read_reservations(conn, destination_ref),
         terms=terms,
     )

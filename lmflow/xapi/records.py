@@ -15,6 +15,9 @@ from lmflow.models import PBD, PIF, SR, VBD, VDI, VIF, VM, Host, Network, Pool, 
 Record = Mapping[str, Any]
 Uuids = Mapping[str, str]
 
+# What rules ask of a disk's sm_config. The rest is its SR's own, and a VM may have many disks.
+_DISK_KEYS = frozenset({"caching", "on_boot"})
+
 ATTEMPT_KEY = "http:lmflow-attempt"
 NULL = "OpaqueRef:NULL"
 GUEST_FILES_KEY: Final = "lmflow-guest-files"
@@ -211,7 +214,7 @@ def make_vdi(record: Record, uuids: Uuids) -> VDI:
         uuid=_text(record, "uuid"),
         name_label=_text(record, "name_label"),
         sr_uuid=uuids.get(record.get("SR", NULL), ""),
-        sm_config=_map(record, "sm_config"),
+        sm_config={key: value for key, value in _map(record, "sm_config").items() if key in _DISK_KEYS},
         on_boot=_text(record, "on_boot") or "persist",
     )
 

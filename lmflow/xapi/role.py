@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from lmflow.exceptions import XapiFailureError
 from lmflow.xapi import records
@@ -12,28 +12,51 @@ PERMISSION: Final = "vm.pool_migrate"
 """What XAPI asks for, for the synchronous call and for the one in a task. Source: rbac.ml, server_helpers.ml."""
 
 
+PREPARING: Final = ("pbd.plug", "pbd.unplug", "pbd.create", "pbd.destroy", "host.call_plugin")
+"""What some migrations need before they can be sent, and a role that may migrate does not give. Source: datamodel."""
+
+
 def find_may_migrate(conn: Connection) -> bool | None:
     """Say whether we may call pool_migrate; None when that cannot be read. Read once in a connection.
 
     A role that is taken away or given meanwhile does not show in a session that is open, in XAPI's own checks either.
     """
     if conn.may_migrate is None:
-        conn.may_migrate = _read(conn)
+        _read(conn)
     return conn.may_migrate
 
 
-def _read(conn: Connection) -> bool | None:
+def find_denied(conn: Connection) -> tuple[str, ...]:
+    """Return those of ``PREPARING`` that we may not call; none when that cannot be read. Read once in a connection."""
+    if conn.denied is None:
+        _read(conn)
+    return conn.denied or ()
+
+
+def _read(conn: Connection) -> None:
     try:
         session: records.Record = conn.read("session.get_record", conn.session_reference())
     except XapiFailureError:
-        return None  # the role may not even read that, or the session was replaced just now
-    return may_migrate(session)
+        return  # the role may not even read that, or the session was replaced just now
+    conn.may_migrate, conn.denied = may_migrate(session), list_denied(session)
 
 
 def may_migrate(session: records.Record) -> bool | None:
     """Say whether the session of this record may call pool_migrate; None for a release that does not show roles."""
+    granted = _find_granted(session)
+    return granted if isinstance(granted, bool | None) else PERMISSION in granted
+
+
+def list_denied(session: records.Record) -> tuple[str, ...]:
+    """Return those of ``PREPARING`` that the session of this record may not call; none where roles do not show."""
+    granted = _find_granted(session)
+    return () if isinstance(granted, bool | None) else tuple(name for name in PREPARING if name not in granted)
+
+
+def _find_granted(session: records.Record) -> set[str] | Literal[True] | None:
+    """Return the names of what is allowed, True for everything, None for a release that does not show roles."""
     if session.get("is_local_superuser") in (True, "true"):
         return True
     if "rbac_permissions" not in session:
         return None
-    return PERMISSION in {str(name).lower() for name in session["rbac_permissions"]}
+    return {str(name).lower() for name in session["rbac_permissions"]}

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import html
+import json
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib import parse
+from xml.sax import saxutils
 
 from lmflow.models import VBD, XapiError
 from lmflow.xapi import records
@@ -25,6 +30,7 @@ MIRROR_KEY: Final = "base_mirror"
 
 _REFERENCE = re.compile(r"OpaqueRef:[^<\s]+")
 _MASK = "(device_config)"
+_PASSWORD = re.compile(r"pass|pwd|secret|token|cred|key", re.IGNORECASE)
 _SHORTEST_SECRET = 4
 # What tells where the storage is. Any other value may be a password, or name a secret.
 _HARMLESS = frozenset(
@@ -101,6 +107,16 @@ def list_users(conn: Connection, sr_uuid: str, host_uuid: str) -> tuple[str, ...
     return tuple(sorted(found))
 
 
+def list_sharers(conn: Connection, sr_uuid: str, vm_uuid: str) -> tuple[str, ...]:
+    """Return the names of all OTHER VMs that have a disk on that SR, running or not. Its snapshots are its own."""
+    sr, mine = find_by_uuid(conn, "SR", sr_uuid), find_by_uuid(conn, "VM", vm_uuid)
+    vdis = read_each(conn, "VDI", sr[1].get("VDIs") or ()) if sr else {}
+    vbds = read_each(conn, "VBD", (ref for vdi in vdis.values() for ref in vdi.get("VBDs") or ()))
+    vms = read_each(conn, "VM", (vbd["VM"] for vbd in vbds.values()))
+    own = mine[0] if mine else ""
+    return tuple(sorted(str(vm["name_label"]) for ref, vm in vms.items() if own not in (ref, vm.get("snapshot_of"))))
+
+
 def list_disks(conn: Connection, vm_uuid: str) -> tuple[Disk, ...]:
     """Return the disk images of a VM; none when the pool does not know it."""
     found = find_by_uuid(conn, "VM", vm_uuid)
@@ -125,20 +141,49 @@ def find_created(conn: Connection, task_uuid: str) -> str:
 
 
 def mask_error(conn: Connection, sr_uuid: str, error: XapiError) -> XapiError:
-    """Return a failure in which no value of a ``device_config`` of the SR stands that may be a secret."""
-    found = find_by_uuid(conn, "SR", sr_uuid)
+    """Return a failure in which no value of a ``device_config`` of the SR stands that may be a secret.
+
+    Where the SR is not known, or has no PBD any more, nobody can say what is one.
+    """
+    found = find_by_uuid(conn, "SR", sr_uuid) if sr_uuid else None
     pbds = read_each(conn, "PBD", found[1].get("PBDs") or ()) if found else {}
+    if not pbds:
+        return _keep_code(error)
     return mask_values(error, *(pbd.get("device_config") or {} for pbd in pbds.values()))
 
 
 def mask_values(error: XapiError, *configs: Mapping[str, Any]) -> XapiError:
-    """Return a failure in which no value of these ``device_config`` stands that may be a secret."""
+    """Return a failure in which no value of these ``device_config`` stands that may be a secret.
+
+    Where there is a password, in whatever spelling or behind the UUID of a secret, only the code is sure not to tell.
+    """
+    if any(value and _PASSWORD.search(key) for config in configs for key, value in config.items()):
+        return _keep_code(error)
     values = {str(v) for config in configs for key, v in config.items() if key not in _HARMLESS}
-    secrets = [v for v in sorted(values, key=len, reverse=True) if len(v) >= _SHORTEST_SECRET and v not in _HARMLESS]
+    secrets = {v for v in values if len(v) >= _SHORTEST_SECRET and v not in _HARMLESS}
     params = list(error.params)
-    for secret in secrets:
-        params = [param.replace(secret, _MASK) for param in params]
+    for spelling in sorted({s for secret in secrets for s in _spell(secret)}, key=len, reverse=True):
+        params = [param.replace(spelling, _MASK) for param in params]
     return XapiError(error.code, tuple(params))
+
+
+def _keep_code(error: XapiError) -> XapiError:
+    return XapiError(error.code, tuple(_MASK if param else "" for param in error.params))
+
+
+def _spell(secret: str) -> tuple[str, ...]:
+    """Return how XML, URLs and shells may spell it."""
+    return (
+        secret,
+        html.escape(secret, quote=False),
+        html.escape(secret),
+        saxutils.escape(secret, {'"': "&quot;", "'": "&apos;"}),
+        parse.quote(secret),
+        parse.quote(secret, safe=""),
+        parse.quote_plus(secret),
+        shlex.quote(secret),
+        json.dumps(secret)[1:-1],
+    )
 
 
 def make_pbd_arguments(

@@ -313,6 +313,7 @@ def test_a_warning_is_shown_and_refuses_nothing(simulator: Start, lmflow: Lmflow
     assert "  ! host     the toolstack of B restarted" in done.stdout
     (b,) = (h for h in ask(lmflow, "v", exit_code=0)["vms"][0]["hosts"] if h["host_name"] == "B")
     assert ([f["code"] for f in b["warnings"]], b["findings"], b["ok"]) == (["TOOLSTACK_RESTARTED"], [], True)
+    assert codes(ask(lmflow, "v", "--to", "B", "--strict", exit_code=3), "v")["B"] == ["TOOLSTACK_RESTARTED"]
     done = lmflow("migrate", "v", "--to", "B")
     assert done.returncode == 0, done.stderr
     assert pool.runs_on("v") == ["B"]

@@ -180,7 +180,7 @@ def test_commands_options_choices_and_files_are_completed(ask: Ask, shell: str) 
 
 @every_shell
 def test_an_option_of_the_command_is_completed_before_and_behind_its_argument(ask: Ask, shell: str) -> None:
-    answers = ask(shell, ["lmflow migrate --t", "lmflow migrate web-01 --to xcp-b --st", "lmflow migrate --poo"])
+    answers = ask(shell, ["lmflow migrate --t", "lmflow migrate web-01 --to xcp-b --stri", "lmflow migrate --poo"])
     told = dict(zip(("to", "strict", "pool"), answers.values(), strict=True))
     assert "--to" in told["to"]
     assert told["strict"] == {"--strict"}

@@ -9,9 +9,12 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import pytest
+
+from tests.support.invariants import Invariants
 from tests.support.kills import kill, kill_when_atom_begins, query, wait_until
 from tests.support.pool import SimulatedPool
-from tests.support.scene import COMMAND_SECONDS, Scene
+from tests.support.scene import COMMAND_SECONDS, Command, Scene
 from tests.support.worlds import write_world
 
 Start = Callable[..., SimulatedPool]
@@ -168,6 +171,7 @@ def babble(document):
 number = 7
 """
 HOOKS = ["agree", "explode", "hang", "babble", "number", "missing"]
+BROKEN = "raise SystemExit(0)"
 
 
 def add_plugins(scene: Scene) -> dict[str, str]:
@@ -177,7 +181,8 @@ def add_plugins(scene: Scene) -> dict[str, str]:
     info.mkdir(parents=True)
     (site / "acme_hooks.py").write_text(PLUGIN, encoding="utf-8")
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-hooks\nVersion: 1.2\n", encoding="utf-8")
-    entries = "\n".join(f"{name} = acme_hooks:{name}" for name in HOOKS)
+    (site / "acme_broken.py").write_text(BROKEN, encoding="utf-8")
+    entries = "\n".join(f"{name} = acme_hooks:{name}" for name in HOOKS) + "\nbroken = acme_broken:hook"
     (info / "entry_points.txt").write_text(f"[lmflow.hooks]\n{entries}\n", encoding="utf-8")
     return {"PYTHONPATH": str(site)}
 
@@ -187,23 +192,28 @@ def test_a_plugin_that_raises_hangs_or_answers_nonsense_is_named_and_takes_no_ru
 ) -> None:
     pool = simulator(write_world(tmp_path / "p.json"))
     env = add_plugins(scene)
-    configure(scene, before="agree, explode, hang, babble, number, missing, unheard-of", after="agree", timeout=0.5)
+    configure(
+        scene, before="agree, explode, hang, babble, number, missing, broken, unheard-of", after="agree", timeout=0.5
+    )
     done = lmflow(*MOVE, "-f", "json", env=env, fresh=True)
     assert done.returncode == 0, done.stderr
     warnings = json.loads(done.stdout)["warnings"]
     words = [
-        "RuntimeError: no ticket for v",
+        "failed with RuntimeError",
         "has not answered within 0.5 s",
         "answered list, not None",
         "TypeError",
-        "cannot be loaded",
+        "cannot be loaded: AttributeError",
+        "cannot be loaded: SystemExit",
         "nothing is called 'unheard-of'",
     ]
     assert len(warnings) == len(words), warnings
-    for warning, name, word in zip(warnings, [*HOOKS[1:], "unheard-of"], words, strict=True):
+    for warning, name, word in zip(warnings, [*HOOKS[1:], "broken", "unheard-of"], words, strict=True):
         assert f"hook {name} " in warning
         assert word in warning
-    assert all("acme" in warning for warning in warnings[:5])
+    assert all("acme" in warning for warning in warnings[:6])
+    assert "hook explode says: no ticket for v" in done.stderr
+    assert not any("no ticket" in data for (data,) in query(scene, "select data from lmflow_events"))
     assert pool.runs_on("v") == ["B"]
 
 
@@ -238,3 +248,47 @@ def test_whoever_lets_go_does_not_wait_for_a_hook(
     assert owner.wait(COMMAND_SECONDS) == 5, scene.read_output(owner)
     write_hook(scene, "before")
     assert lmflow("resume", "r").returncode == 0
+
+
+def test_a_fatal_one_that_cannot_be_loaded_lets_no_run_begin(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"))
+    configure(scene, after="broken", on_failure="fatal")
+    done = lmflow(*MOVE, env=add_plugins(scene), fresh=True)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "broken of acme-hooks 1.2 cannot be loaded: SystemExit" in " ".join(done.stderr.split())
+    assert scene.runs() == []
+    assert pool.changing_calls() == []
+
+
+def begin_with_one_that_hangs(scene: Scene, kind: str) -> Command:
+    """Begin a move and return when its hook before is under way."""
+    env = add_plugins(scene)
+    which = {"before": "hang"} if kind == "entry point" else {"command_before": "sleep 600"}
+    configure(scene, **which, timeout=600)
+    owner = scene.popen(*MOVE, env=env, fresh=True)
+    begun = wait_until(lambda: bool(query(scene, "select 1 from lmflow_events where kind = 'hook'")), owner, "the hook")
+    assert begun, scene.read_output(owner)
+    return owner
+
+
+@pytest.mark.parametrize("kind", ["command", "entry point"])
+def test_a_cancel_does_not_wait_for_a_hook(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, kind: str
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"))
+    owner = begin_with_one_that_hangs(scene, kind)
+    assert lmflow("cancel", "r").returncode == 0
+    assert owner.wait(COMMAND_SECONDS) == 4, scene.read_output(owner)
+    assert pool.changing_calls() == []
+
+
+def test_whoever_lets_go_does_not_wait_for_an_entry_point(
+    simulator: Start, scene: Scene, invariants: Invariants, tmp_path: Path
+) -> None:
+    invariants.open_runs = True
+    simulator(write_world(tmp_path / "p.json"))
+    owner = begin_with_one_that_hangs(scene, "entry point")
+    owner.send_signal(signal.SIGTERM)
+    assert owner.wait(COMMAND_SECONDS) == 5, scene.read_output(owner)

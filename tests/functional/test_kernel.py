@@ -176,6 +176,7 @@ def test_what_only_the_hosts_know_refuses_before_anything_is_written(
 ) -> None:
     def change(world: World) -> None:
         boot_from_dom0(world)
+        get_item(world, "storage", "S")["hosts"]["B"] = "unplugged"
         spoil(world)
 
     pool = simulator(write_world(tmp_path / "p.json", change))
@@ -186,6 +187,7 @@ def test_what_only_the_hosts_know_refuses_before_anything_is_written(
     assert [word for word in ["v", *words] if word not in said] == []
     assert (files(pool, "A"), files(pool, "B")) == before
     assert set(asked(pool)) == {"stat"}
+    assert pool.audit("PBD.plug") + pool.audit("Async.PBD.plug") == [], "storage is not connected before"
     assert not any(entry["effect"] for entry in pool.audit("host.call_plugin"))
 
 
@@ -212,6 +214,64 @@ def test_a_copy_that_fails_leaves_no_partial_and_no_file_of_ours(
     assert (files(pool, "A"), files(pool, "B")) == (FILES, {RAMDISK: "somebody's"})
     assert kept_changes(scene) == [f"copy_file {KERNEL} undone", f"copy_file {RAMDISK} void"]
     assert pool.effects() == []
+
+
+def test_the_same_file_that_another_puts_there_meanwhile_is_as_good(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json", boot_from_a_kernel))
+    pool.control("POST", "/hold", {"call": "host.call_plugin", "point": "request_read", "nth": 4})
+    child = scene.popen(*MOVE)
+    assert wait_until(lambda: any(h["reached"] for h in pool.control("GET", "/hold")), child, "the write")
+    pool.control("POST", "/files", {"host": "B", "path": KERNEL, "text": "bits"})
+    pool.control("POST", "/release", {})
+    assert child.wait(60) == 0, scene.read_output(child)
+    assert (files(pool, "A"), files(pool, "B")) == ({}, {KERNEL: "bits"})
+    assert kept_changes(scene) == [f"copy_file {KERNEL} void", f"remove_file {KERNEL} done"]
+
+
+def test_a_revert_that_is_repeated_says_what_is_left_then(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    """A VM there needs the ramdisk at first, and not any more when a killed revert is gone on with."""
+
+    def change(world: World) -> None:
+        boot_from_dom0(world)
+        keep(world, name="w", host="B", pv_ramdisk=RAMDISK)
+
+    pool = simulator(write_world(tmp_path / "p.json", change))
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "fail"})
+    pool.control("POST", "/hold", {"call": "host.call_plugin", "point": "request_read", "nth": 21})
+    child = scene.popen(*MOVE, "--request-id", "r")
+    kill_at_hold(pool, scene, child, point="request_read", call="host.call_plugin")
+    assert asked(pool)[16:] == ["stat", "discard", "stat", "discard", "remove"]
+    pool.control("POST", "/vm", {"uuid": pool.uuid("VM", "w"), "fields": {"PV_ramdisk": ""}})
+    done = lmflow("resume", "r")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "stays" not in done.stdout + done.stderr
+    assert files(pool, "B") == {}
+
+
+def test_what_another_open_run_relies_on_is_left_until_it_has_ended(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    def change(world: World) -> None:
+        boot_from_a_kernel(world)
+        keep(world, name="w", host="A", pv_kernel=KERNEL)
+
+    pool = simulator(write_world(tmp_path / "p.json", change))
+    pool.control("POST", "/hold", {"call": "host.call_plugin", "point": "request_read", "nth": 1})
+    child = scene.popen("migrate", "w", "--to", "B", "--request-id", "other")
+    kill_at_hold(pool, scene, child, point="request_read", call="host.call_plugin")
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "fail"})
+    done = lmflow(*MOVE, "--request-id", "r")
+    assert done.returncode == 11, done.stdout + done.stderr
+    said = " ".join((done.stdout + done.stderr).split())
+    assert f"is to bring VM {pool.uuid('VM', 'w')} there" in said
+    assert files(pool, "B") == {KERNEL: "bits"}
+    assert lmflow("cancel", "other").returncode == 0
+    assert lmflow("repair", "r").returncode == 4, "nothing of ours is left"
+    assert files(pool, "B") == {}
 
 
 def test_a_migration_that_fails_takes_its_copies_back(
@@ -296,11 +356,12 @@ def test_the_source_keeps_what_has_changed_since(
 
 def test_every_reply_of_a_copy_may_be_lost(simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path) -> None:
     pool = simulator(write_world(tmp_path / "p.json", boot_from_a_kernel))
-    for nth in range(1, 2 * len(COPY_CALLS), 2):  # each call's first reply
+    for nth in (*range(1, 2 * len(COPY_CALLS), 2), 2 * len(COPY_CALLS) + 3):  # first replies, also the removal's
         pool.control("POST", "/faults", {"call": "host.call_plugin", "kind": "close_after", "nth": nth})
     done = lmflow(*MOVE)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert asked(pool)[: 2 * len(COPY_CALLS)] == [each for each in COPY_CALLS for _ in range(2)]
+    copied = [each for each in COPY_CALLS for _ in range(2)]
+    assert asked(pool) == [*copied, "stat", "stat", "remove", "remove", "stat"]
     assert (files(pool, "A"), files(pool, "B")) == ({}, {KERNEL: "bits"})
     assert kept_changes(scene) == [f"copy_file {KERNEL} done", f"remove_file {KERNEL} done"]
 

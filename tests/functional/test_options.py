@@ -184,7 +184,9 @@ def test_strict_lets_warnings_refuse(simulator: Start, lmflow: Lmflow, tmp_path:
     pool.control("POST", "/vm", {"uuid": pool.uuid("VM", "w"), "fields": left})
     refused = lmflow("migrate", "v", "--to", "B", "--strict", "-f", "json")
     assert refused.returncode == 3, refused.stdout + refused.stderr
-    assert [finding["code"] for finding in json.loads(refused.stdout)["findings"]] == ["RESERVATION_LEFT"]
+    answer = json.loads(refused.stdout)
+    assert [finding["code"] for finding in answer["findings"]] == ["RESERVATION_LEFT"]
+    assert answer["advice"] == "lmflow check v --strict"
     assert pool.changing_calls() == []
     done = lmflow("migrate", "v", "--to", "B", "-f", "json")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -335,6 +337,25 @@ def test_what_does_not_come_after_the_move_is_warned_of_and_not_repaired(
     assert set(pool.changing_calls()[calls:]) <= {"task.destroy"}
     change = {"current_operations": {}}
     pool.control("POST", "/vm", {"uuid": pool.uuid("VM", "v"), "fields": change})
+
+
+def test_a_migration_that_somebody_else_has_begun_since_is_no_ghost(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"))
+    owner = scene.popen(*MOVE)
+    assert kill_when_atom_begins(scene, owner, "verify_on_destination"), scene.read_output(owner)
+    (card,) = pool.records("VIF").values()
+    pool.control("POST", "/object", {"class": "VIF", "uuid": card["uuid"], "fields": {"currently_attached": False}})
+    with as_admin(pool) as call:
+        task = call("task.create", "Async.VM.pool_migrate", "")
+        operation = {"current_operations": {task: "pool_migrate"}}
+        pool.control("POST", "/vm", {"uuid": pool.uuid("VM", "v"), "fields": operation})
+        done = lmflow("resume", "r", "-f", "json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert json.loads(done.stdout)[0]["warnings"] == []
+        pool.control("POST", "/vm", {"uuid": pool.uuid("VM", "v"), "fields": {"current_operations": {}}})
+        call("task.destroy", task)
 
 
 def test_the_guest_is_waited_for_where_that_is_wished(simulator: Start, lmflow: Lmflow, tmp_path: Path) -> None:

@@ -169,9 +169,10 @@ def test_r26_the_vm_in_which_lmflow_runs(simulator: Start, lmflow: Lmflow, tmp_p
 def test_a_role_that_may_not_migrate_is_known_before(
     simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
 ) -> None:
-    """XAPI would say it in the task; a role that may can."""
+    """XAPI would say it in the task; a role that may can, and where more is needed it is told of before."""
 
     def add_users(world: dict[str, Any]) -> None:
+        get_item(world, "storage", "S")["hosts"]["C"] = "unplugged"
         world["users"] = [
             {"name": "olga", "password": "olgas-own-secret", "role": "vm-admin"},
             {"name": "paul", "password": "pauls-own-secret", "role": "vm-power-admin"},
@@ -185,6 +186,7 @@ def test_a_role_that_may_not_migrate_is_known_before(
     scene.write_config(lab={"username": "olga", "password_file": pool.directory / "olga"})
     refuse(pool, migrate(lmflow), "RBAC_PERMISSION_DENIED", "vm-power-admin")
     scene.write_config(lab={"username": "paul", "password_file": pool.directory / "paul"})
+    refuse(pool, migrate(lmflow, "v", "C"), "RBAC_PERMISSION_DENIED", "pool-operator")
     done = migrate(lmflow)
     assert done.returncode == 0, done.stderr
     assert pool.runs_on("v") == ["B"]

@@ -86,7 +86,15 @@ def test_4_already_there_is_done_with_nothing_sent(simulator: Start, lmflow: Lmf
     assert done.returncode == 0
     assert "already" in done.stdout + done.stderr
     assert pool.changing_calls() == []
-    assert_refused(pool, migrate(lmflow, "v", "A", "--strict"), "already")
+    v, a = pool.uuid("VM", "v"), pool.uuid("host", "A")
+    refused = migrate(lmflow, "v", "A", "--strict", "-f", "json")
+    assert_refused(pool, refused, "already")
+    answer = json.loads(refused.stdout)
+    assert (answer["vm_uuid"], answer["source_uuid"], answer["destination_uuid"]) == (v, a, a)
+    (finding,) = answer["findings"]
+    assert finding["code"] == "VM_ALREADY_THERE"
+    assert v in finding["message"]
+    assert a in finding["message"]
 
 
 def test_5_a_host_of_another_configured_pool_is_refused(simulator: Start, lmflow: Lmflow, tmp_path: Path) -> None:

@@ -106,7 +106,12 @@ def say_outcomes(ends: Ends) -> Iterator[Said]:
     there = ends.scene.rows("migrate", ends.vms["ok"], "--to", "B")
     assert (there["already_there"], there["run"]) == (True, "")
     yield "outcome", there
-    chosen = ends.scene.rows("migrate", "pick", "--request-id", "pick")
+    ends.fault("setup", vm="pick", error=["HOST_NOT_ENOUGH_FREE_MEMORY", "2", "1"])
+    full = ends.scene.rows("migrate", "pick", "--request-id", "full")
+    assert [(each["host_name"], each["state"]) for each in full["tries"]] == [("C", "failed"), ("B", "refused")]
+    yield "outcome", full
+    silence(ends, "pick")
+    chosen = ends.scene.rows("migrate", "pick", "--request-id", "pick", "--wait-guest", "0.1")
     assert chosen["choice"]["refused"][0]["name"] == "B"
     yield "outcome", chosen
     nowhere = ends.scene.rows("migrate", "off")
@@ -115,6 +120,13 @@ def say_outcomes(ends: Ends) -> Iterator[Said]:
     ends.let_go("let-go")
     ends.abandon("left")
     yield "outcome", ends.scene.rows("run", "wait", "left")
+
+
+def silence(ends: Ends, vm: str) -> None:
+    """Let the agent in a VM say nothing any more."""
+    guest = ends.pool.records("VM_guest_metrics")[ends.pool.get("VM", vm)["guest_metrics"]]
+    said = {"class": "VM_guest_metrics", "uuid": guest["uuid"], "fields": {"live": False}}
+    ends.pool.control("POST", "/object", said)
 
 
 def say_looks(ends: Ends) -> Iterator[Said]:
@@ -138,7 +150,7 @@ def say_looks(ends: Ends) -> Iterator[Said]:
 def say_decisions(ends: Ends) -> Iterator[Said]:
     """Cancel, resume, repair and resolve."""
     rows = ends.scene.rows
-    for request_id in ("ok", "refused", "failed", "dirty", "unknown", "pick"):
+    for request_id in ("ok", "refused", "failed", "dirty", "unknown", "full", "pick"):
         yield "cancellation", rows("cancel", request_id)
     yield "outcome", rows("repair", "dirty")
     yield "outcome", rows("resolve", "unknown", "--on", "A", "--reason", "looked there")
@@ -191,6 +203,7 @@ def test_every_answer_follows_its_schema_and_every_property_is_used(scene: Scene
     ("name", "wrong"),
     [
         ("outcome", {"run": "7fd2"}),
+        ("outcome", {"source_uuid": "A"}),
         ("outcome", {"more": 1}),
         ("outcome", {"state": "lost"}),
         ("outcome", {"seconds": -1}),
@@ -202,7 +215,8 @@ def test_a_schema_refuses_what_it_does_not_describe(name: str, wrong: dict[str, 
     uuid = "00000000-0000-4000-8000-000000000000"
     good = {
         "answer": "cancelled", "because": "asked", "run": uuid, "request_id": "r", "vm": "v", "vm_uuid": uuid,
-        "source": "A", "destination": "B", "state": "failed", "exit_code": 0, "already_there": False, "summary": "",
+        "source": "A", "source_uuid": uuid, "destination": "B", "destination_uuid": "",
+        "state": "failed", "exit_code": 0, "already_there": False, "summary": "",
         "vm_state": "", "seconds": 1.5, "interruptions": 0, "cancelled": True, "error": None, "findings": [],
         "left": [], "choice": None, "tries": [], "warnings": [], "advice": "",
     }  # fmt: skip

@@ -67,6 +67,16 @@ def test_43_what_was_plugged_is_unplugged_and_the_next_host_taken(
     assert read(lmflow(*MOVE, "-f", "json"), 0)["run"] == second
     assert read(lmflow("run", "wait", first, "-f", "json"), 0)["run"] == second
     assert read(lmflow("run", "show", "change-4711", "-f", "json"), 0)["run"] == second
+    assert [each["host_uuid"] for each in answer["tries"]] == [pool.uuid("host", "C"), pool.uuid("host", "B")]
+    shown = read(lmflow("run", "show", "change-4711", "--objects", "-f", "json"), 0)
+    assert [(o["run_uuid"], o["fate"]) for o in shown["objects"] if o["kind"] == "PBD plugged"] == [
+        (first, "undone")
+    ] * 2
+    assert {o["run_uuid"] for o in shown["objects"]} == {first, second}
+    assert {o["run_uuid"] for o in scene.rows("run", "show", first, "--objects")["objects"]} == {first}
+    told = " ".join(lmflow("run", "show", "change-4711", "--objects").stdout.split())
+    assert f"runs {first[:8]}, {second[:8]} created" in told
+    assert f"on C, run {first[:8]}" in told
     assert json.loads(lmflow("resume", first, "-f", "json").stdout)[0]["run"] == second
     assert len(pool.audit("VM.pool_migrate")) == 2
 
@@ -199,6 +209,23 @@ def test_43_a_cancel_is_no_reason_to_try_another(
     assert child.wait(60) == 4
     assert len(scene.runs()) == 1
     assert pool.runs_on("v") == ["A"]
+
+
+def test_43_a_cancel_at_the_last_moment_is_not_lost_between_two_tries(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json", prefer_c))
+    pool.control("POST", "/phase_faults", {"phase": "PBD.plug", "kind": "fail"})
+    # For the choice, in the run, for the next choice: then the wishes were looked at.
+    pool.control("POST", "/hold", {"call": "VM.assert_can_boot_here", "point": "request_read", "nth": 3})
+    child = scene.popen(*MOVE)
+    assert wait_until(lambda: any(h["reached"] for h in pool.control("GET", "/hold")), child, "the next choice")
+    lmflow("cancel", "change-4711", "--timeout", "0.1")
+    pool.control("POST", "/release", {})
+    assert child.wait(60) == 4, scene.read_output(child)
+    assert "no other host is tried: a cancel was asked for" in " ".join(scene.read_output(child)[0].split())
+    assert len(scene.runs()) == 1
+    assert pool.audit("VM.pool_migrate") == []
 
 
 def test_a_strategy_that_nobody_knows_is_told_before_anything_is_sent(

@@ -7,6 +7,7 @@ import pytest
 
 from lmflow.db.database import Database, Fence, NewRun, RequestExists
 from lmflow.db.owner import current_owner
+from lmflow.db.runs import RequestsWaiting
 from lmflow.exceptions import LeaseLost, LockedError
 from lmflow.models import MoveRequest, Run, RunState
 from tests.functional.db.requests import FLOWS, make_request
@@ -82,6 +83,16 @@ def test_nothing_happens_under_a_request_id_that_is_known(database: Database, cr
     with pytest.raises(RequestExists):
         database.runs.hand_over(fence, RunState.FAILED, make_next(first, 2), summary="")
     assert database.runs.list_tries(first.uuid) == (first,)
+
+
+def test_nothing_happens_while_somebody_waits_for_an_answer(database: Database, create: Create) -> None:
+    first, fence = create("web-01")
+    number = database.control.append(first.uuid, "cancel", {"by": "ann", "reason": ""})
+    with pytest.raises(RequestsWaiting):
+        database.runs.hand_over(fence, RunState.FAILED, make_next(first, 2), summary="", answered=number - 1)
+    assert database.runs.list_tries(first.uuid) == (database.runs.get(first.uuid),)
+    second, _ = database.runs.hand_over(fence, RunState.FAILED, make_next(first, 2), summary="", answered=number)
+    assert database.runs.get_newest(first.uuid) == second
 
 
 def test_a_run_that_goes_on_is_not_handed_over(database: Database, create: Create) -> None:

@@ -77,7 +77,7 @@ def test_a_warning_refuses_only_where_that_is_asked_for() -> None:
 def test_a_rule_that_is_switched_off_is_not_asked_anywhere() -> None:
     site = Site(rules_off=("host.enabled", "vm.power_state"))
     assert [v.ok for v in checks.check_hosts(POOL, V.uuid, site=site)] == [False, True, True]
-    assert checks.check_anywhere(POOL, "uuid-off", site) == ()
+    assert [f.rule for f in checks.check_anywhere(POOL, "uuid-off", site)] == ["vm.allowed"]
     assert checks.find_askable(POOL, V.uuid, site) == (B.uuid, C.uuid)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,7 +93,9 @@ def test_one_that_raises_is_told_with_its_name(install: Install) -> None:
         yield OBJECTION
         raise ZeroDivisionError("no host counted")
 
-    assert "ZeroDivisionError: no host counted" in fail(install, make_plugin(make_rule(divide)))
+    told = fail(install, make_plugin(make_rule(divide)))
+    assert "failed with ZeroDivisionError" in told
+    assert "no host counted" not in told, "it may hold a secret, and findings are stored"
     assert "SystemExit" in fail(install, make_plugin(make_rule(lambda snapshot: exit())))
 
 
@@ -229,3 +233,34 @@ def test_a_rule_says_in_one_line_what_it_asks() -> None:
     assert make_rule(lambda snapshot: ()).summary == ""
     finding = make_rule(codes=("FIRST", "SECOND"), remedy="pay").object_to("no", code="SECOND")
     assert (finding.code, finding.remedy) == ("SECOND", "pay")
+
+
+def test_an_import_that_hangs_or_ends_takes_nothing_with_it_and_only_what_is_named_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    modules = {
+        "good": "hook = print",
+        "unasked": "hook = print",
+        "ending": "raise SystemExit(0)",
+        "hanging": "import threading\nthreading.Event().wait(600)",
+        "telling": "raise ValueError('https://ann:secret@example.com')",
+    }
+    info = tmp_path / "acme-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n", encoding="utf-8")
+    entries = "\n".join(f"{name} = acme_{name}:hook" for name in modules)
+    (info / "entry_points.txt").write_text(f"[acme.hooks]\n{entries}\n", encoding="utf-8")
+    for name, text in modules.items():
+        (tmp_path / f"acme_{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(plugins, "LOAD_SECONDS", 0.2)
+    assert plugins.get_plugin("acme.hooks", "good").value is print
+    assert "acme_unasked" not in sys.modules
+    for name, why in {
+        "ending": "SystemExit",
+        "hanging": "it has not been loaded within",
+        "telling": "ValueError",
+    }.items():
+        with pytest.raises(PluginError, match=f"{name} of acme 1.0 cannot be loaded: {why}") as error:
+            plugins.get_plugin("acme.hooks", name)
+        assert "secret" not in error.value.message

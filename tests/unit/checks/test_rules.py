@@ -8,7 +8,7 @@ import pytest
 
 from lmflow import checks
 from lmflow.catalogue import ENTRIES
-from lmflow.models import SR, VDI, VIF, Network, Snapshot, Terms, XapiError
+from lmflow.models import SR, VDI, VIF, Network, Site, Snapshot, Terms, XapiError
 from tests.support.snapshots import (
     DISK,
     GOOD,
@@ -40,6 +40,9 @@ BARE_SHARED = {"srs": (SR("nfs", "nfs", "nfs", shared=True),), "pbds": ()}
 # Rule, code, and the one snapshot that it objects to.
 ROWS = [
     ("pool.role", "RBAC_PERMISSION_DENIED", change(may_migrate=False)),
+    ("pool.role", "RBAC_PERMISSION_DENIED", change(vm=with_vm(**KERNEL).vm, hosts=BOTH_COPY, denied=("host.call_plugin",))),
+    ("pool.role", "RBAC_PERMISSION_DENIED", change(pbds=(GOOD.pbds[0], dataclasses.replace(GOOD.pbds[1], currently_attached=False)), denied=("pbd.unplug",))),
+    ("pool.role", "RBAC_PERMISSION_DENIED", change(pbds=GOOD.pbds[:1], denied=("pbd.create",))),
     ("pool.membership", "HOST_NOT_IN_POOL", change(hosts=(A,))),
     ("pool.upgrade", "NOT_SUPPORTED_DURING_UPGRADE", change(pool=dataclasses.replace(GOOD.pool, rolling_upgrade=True), hosts=with_b(**OLD).hosts)),
     ("pool.plan", "HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN", with_pool(ha_enabled=True, ha_failures_to_tolerate=1, ha_plan_exists_for=1)),
@@ -113,6 +116,7 @@ ROWS = [
 PASSING = {
     "the good one": GOOD,
     "a role that could not be read": change(may_migrate=None),
+    "a role that may not do what is not needed": change(denied=("pbd.plug", "pbd.create", "host.call_plugin")),
     "a newer destination": with_b(software_version={"platform_version": "3.10.0"}),
     "a version that is none": with_b(software_version={"platform_version": "3.x"}),
     "a plan with room": with_pool(ha_enabled=True, ha_failures_to_tolerate=1, ha_plan_exists_for=2),
@@ -247,6 +251,24 @@ def test_a_missing_plugin_names_the_host_and_the_way_to_announce_it() -> None:
     assert "xcp-a" in here.message
     assert "xcp-b" in there.message
     assert "xe host-param-set uuid=b other-config:lmflow-guest-files=1" in there.remedy
+
+
+@pytest.mark.parametrize(
+    ("off", "rule", "snapshot"),
+    [
+        (
+            "host.enabled",
+            "host.answer",
+            change(hosts=with_b(enabled=False).hosts, boot_check=XapiError("HOST_DISABLED")),
+        ),
+        ("network.reach", "network.answer", change(pifs=GOOD.pifs[:1], boot_check=XapiError("VM_REQUIRES_NETWORK"))),
+        ("vm.blocked", "vm.allowed", with_vm(blocked_operations={"pool_migrate": "no"}, allowed_operations=())),
+    ],
+)
+def test_a_rule_that_is_switched_off_explains_nothing(off: str, rule: str, snapshot: Snapshot) -> None:
+    """XAPI's own word counts then: it will refuse."""
+    assert [f.rule for f in checks.check_all(snapshot)] == [off]
+    assert [f.rule for f in checks.check_all(snapshot, Site(rules_off=(off,)))] == [rule]
 
 
 def test_every_code_is_in_the_catalogue() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from lmflow import checks
 from lmflow.models import PBD, SR, VBD, VDI, Snapshot, XapiError
-from tests.support.snapshots import DISK, DRIVE, GOOD, LOCAL_DISC, LOCAL_DISK, VM_V, answered, change, with_vm
+from tests.support.snapshots import DISK, DRIVE, GOOD, LOCAL_DISC, LOCAL_DISK, VM_V, answered, change, on_terms, with_vm
 
 PLUGGED, UNPLUGGED = True, False
 SHARED_DISC = dataclasses.replace(LOCAL_DISC, vdi=VDI("vdi5", "debian.iso", "nfs"))
@@ -46,6 +46,21 @@ def test_how_the_destination_comes_to_an_sr(
     assert [pbd.uuid for pbd in checks.find_plugs(snapshot)] == plugs
     assert [sr.uuid for sr in checks.find_creations(snapshot)] == creations
     assert [f.rule for f in checks.check_all(snapshot)] == refusals
+
+
+@pytest.mark.parametrize(("snapshot", "plugs", "creations", "refusals"), WAYS.values(), ids=WAYS)
+def test_once_all_is_prepared_only_a_plugged_pbd_will_do(
+    snapshot: Snapshot, plugs: list[str], creations: list[str], refusals: list[str]
+) -> None:
+    found = checks.check_all(on_terms(snapshot, prepared=True))
+    disks = sum(vbd.vdi is not None for vbd in snapshot.vm.vbds)
+    assert [f.rule for f in found] == (["sr.reach"] * disks if plugs or creations else refusals)
+    assert all("try again" in f.remedy for f in found) is bool(plugs or creations)
+
+
+def test_a_disc_that_was_put_in_again_refuses() -> None:
+    snapshot = on_terms(with_vm(vbds=(DISK, LOCAL_DISC)), eject_local_iso=True, prepared=True)
+    assert [f.rule for f in checks.check_all(snapshot)] == ["sr.reach"]
 
 
 def test_nothing_is_to_be_done_about_the_good_one() -> None:

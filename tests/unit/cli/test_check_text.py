@@ -120,6 +120,17 @@ def test_the_meant_host_alone_is_judged() -> None:
     assert not [line for line in lines if " x " in line]
 
 
+def test_a_code_of_a_site_that_nothing_explains_has_no_hint() -> None:
+    gap = Finding("acme.gap", "ACME_GAP", "b is too far", "ask the accounting")
+    lines = tell(check("web", HERE, verdict("b", gap, dataclasses.replace(gap, message="b is away", remedy=""))))
+    assert lines[2:] == [
+        "  x acme     b is too far  [ACME_GAP]",
+        "             ask the accounting",
+        "  x acme     b is away  [ACME_GAP]",
+        "  hosts that would work: none",
+    ]
+
+
 def test_warnings_and_what_force_overrides_stand_beside_the_reasons() -> None:
     restarted = Finding("host.restart", "TOOLSTACK_RESTARTED", "the toolstack of b restarted", "wait", warning=True)
     features = Finding("cpu.features", "VM_INCOMPATIBLE_WITH_THIS_HOST", "b lacks a feature", "", forced=True)

@@ -31,6 +31,7 @@ def make_pool(terms: Terms = Terms()) -> Overview:  # noqa: B008 - frozen
         networks=tuple(Network(name, name) for name in ("lan", "mgmt", "fast", "dmz")),
         pifs=tuple(make_pif(n, name, management=name == "mgmt") for name in ("lan", "mgmt", "fast") for n in "abc"),
         may_migrate=True,
+        denied=("pbd.plug",),
         terms=terms,
     )
 
@@ -48,7 +49,7 @@ def test_a_snapshot_holds_what_touches_the_vm_on_source_and_destination() -> Non
     assert [network.uuid for network in seen.networks] == ["lan"]
     assert names(seen.pifs) == ["lan-b", "lan-c", "mgmt-b", "mgmt-c"]
     assert (seen.source_uuid, seen.destination_uuid, seen.boot_asked) == ("uuid-b", "uuid-c", False)
-    assert (seen.may_migrate, seen.terms, seen.reserved_by) == (True, Terms(), ())
+    assert (seen.may_migrate, seen.denied, seen.terms, seen.reserved_by) == (True, ("pbd.plug",), Terms(), ())
     assert seen.host("uuid-a") == overview.hosts[0]
     assert seen.host("uuid-x") is None
     assert Overview.from_json(overview.to_json()).snapshot("uuid-v", "uuid-c") == seen

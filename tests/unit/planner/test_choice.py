@@ -34,6 +34,7 @@ def pick(verdicts: Sequence[HostVerdict], rank: Rank = RANKS["h"], **told: HostF
 def test_most_headroom_wins_and_the_others_are_shown_with_their_reasons() -> None:
     choice = pick([on("a", 99, present=True), on("b", 5 * GIB), on("c", 7 * GIB), on("d", 100, refused=True)])
     assert (choice.host_name, choice.because) == ("c", "most free memory of 2 candidates")
+    assert choice.candidates[0].uuid == choice.host_uuid
     assert [(c.name, c.headroom_bytes, c.because) for c in choice.candidates] == [
         ("c", 7 * GIB, "most free memory"),
         ("b", 5 * GIB, "5.0 GiB would be left"),

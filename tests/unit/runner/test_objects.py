@@ -40,7 +40,7 @@ def change(sequence: int, step: str, kind: str = "plug_pbd", uuid: str = "pbd", 
 def test_each_word_is_a_fate(state: RunState, kind: str, step: str, fate: str, host: str) -> None:
     run = dataclasses.replace(RUN, state=state)
     (told,) = recall_objects(run, (change(1, "intended", kind), change(2, step, kind, object_name="T")), ())
-    assert (told.fate, told.host, told.at, told.name) == (fate, host, 2.0, "T")
+    assert (told.fate, told.host, told.at, told.name, told.run_uuid) == (fate, host, 2.0, "T", "run")
 
 
 def test_a_uuid_is_the_objects_own() -> None:
@@ -66,7 +66,7 @@ def test_a_uuid_is_the_objects_own() -> None:
 def test_the_vm_itself_is_told_of_once_it_was_sent(outcome: str, fates: list[str]) -> None:
     told = recall_objects(RUN, (), (dataclasses.replace(ATTEMPT, outcome=outcome),))
     assert [each.fate for each in told] == fates
-    assert all((each.name, each.uuid, each.at) == ("v", "v-uuid", 5.0) for each in told)
+    assert all((each.name, each.uuid, each.at, each.run_uuid) == ("v", "v-uuid", 5.0, "run") for each in told)
 
 
 def test_a_change_is_named_for_people() -> None:

@@ -14,7 +14,8 @@ FULL = {"code": "HOST_NOT_ENOUGH_FREE_MEMORY", "params": ["2", "1"]}
 DISABLED = Finding("host.enabled", "HOST_DISABLED", "D is disabled", "enable it")
 FIRST = Try("xcp-b", RunState.FAILED, run_uuid="1", because="it was full")
 FAILED = ("failure", {"task": "submit_pool_migrate", "text": "refused", "error": FULL})
-ENDED = ("no_more_tries", {"because": "none", "state": "failed", "refused": [Refusal("xcp-d", (DISABLED,)).to_json()]})
+UNTRIED = Refusal("xcp-d", (DISABLED,), "d-uuid")
+ENDED = ("no_more_tries", {"because": "none", "state": "failed", "refused": [UNTRIED.to_json()]})
 
 
 def make_events(*told: tuple[str, Mapping[str, Any]]) -> tuple[Event, ...]:
@@ -36,8 +37,12 @@ def test_a_try_stands_behind_those_before_it_and_before_those_that_were_not_trie
     tried = ("tries", {"tries": [FIRST.to_json()]})
     run = make_chosen(RunState.FAILED)
     outcome = recall_outcome(run, make_events(tried, FAILED, ENDED))
-    mine = Try("xcp-c", RunState.FAILED, run.uuid, "refused", error=XapiError(FULL["code"], ("2", "1")))
-    assert outcome.tries == (FIRST, mine, Try("xcp-d", RunState.REFUSED, findings=(DISABLED,)))
+    mine = Try(
+        "xcp-c", RunState.FAILED, run.uuid, "refused", error=XapiError(FULL["code"], ("2", "1")),
+        host_uuid=run.request.destination_uuid,
+    )  # fmt: skip
+    assert mine.host_uuid
+    assert outcome.tries == (FIRST, mine, Try("xcp-d", RunState.REFUSED, findings=(DISABLED,), host_uuid="d-uuid"))
 
 
 def test_the_last_try_is_told_as_it_ended_even_where_the_request_ended_otherwise() -> None:

@@ -243,6 +243,19 @@ def test_what_our_role_allows(session: dict[str, object], may: bool | None) -> N
     assert role.may_migrate(session) is may
 
 
+@pytest.mark.parametrize(
+    ("session", "denied"),
+    [
+        ({"is_local_superuser": True, "rbac_permissions": []}, ()),
+        ({"is_local_superuser": False}, ()),
+        ({"rbac_permissions": ["PBD.plug", "pbd.unplug", "pbd.create", "pbd.destroy"]}, ("host.call_plugin",)),
+        ({"rbac_permissions": []}, role.PREPARING),
+    ],
+)
+def test_what_our_role_denies(session: dict[str, object], denied: tuple[str, ...]) -> None:
+    assert role.list_denied(session) == denied
+
+
 def test_empty_drive() -> None:
     vbd = records.make_vbd({"uuid": "b", "userdevice": "3", "type": "CD", "empty": True}, None)
     assert (vbd.empty, vbd.vdi, vbd.currently_attached) == (True, None, False)
