@@ -63,9 +63,7 @@ class RequestExists(LmflowError):  # noqa: N818 - an answer rather than an error
 
 
 class RequestsWaiting(LmflowError):  # noqa: N818 - an answer rather than an error: what is to be answered first
-    """Somebody has asked something of the run that nobody has answered yet."""
-
-    code = "REQUESTS_WAITING"
+    """Somebody has asked something of the run that nobody has answered yet. It stays inside lmflow."""
 
 
 class RunStore:

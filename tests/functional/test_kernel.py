@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from lmflow.xapi.connection import Connection
+from tests.support.admin import as_admin
 from tests.support.invariants import Invariants
+from tests.support.kernels import BELOW, FILES, KERNEL, PLUGIN, RAMDISK, boot_from_a_kernel, boot_from_dom0, files
 from tests.support.kills import kill_at_hold, query, wait_until
 from tests.support.pool import SimulatedPool
 from tests.support.scene import Scene
@@ -20,31 +21,9 @@ Start = Callable[..., SimulatedPool]
 Lmflow = Callable[..., CompletedProcess[str]]
 World = dict[str, Any]
 
-PLUGIN = "lmflow-guest-files"
-BELOW = "/var/lib/xcp/guest"
-KERNEL, RAMDISK = f"{BELOW}/vmlinuz", f"{BELOW}/initrd.img"
-FILES = {KERNEL: "kernel " * 15_000, RAMDISK: "r\u00e4mdisk"}
-"""The kernel takes two pieces."""
 MOVE = ["migrate", "v", "--to", "B"]
 COPY_CALLS = ["stat", "stat", "read", "write", "finish", "stat", "discard"]
 """What is asked of the plugins for one file of one piece."""
-
-
-def boot_from_dom0(world: World, **fields: Any) -> None:
-    """Let v boot from files of A, and install the plugin on A and B."""
-    get_item(world, "vms", "v").update(domain_type="pv", pv_kernel=KERNEL, pv_ramdisk=RAMDISK, **fields)
-    get_item(world, "hosts", "A").update(plugins=[PLUGIN], files=FILES)
-    get_item(world, "hosts", "B").update(plugins=[PLUGIN])
-
-
-def boot_from_a_kernel(world: World) -> None:
-    boot_from_dom0(world)
-    get_item(world, "vms", "v")["pv_ramdisk"] = ""
-    get_item(world, "hosts", "A")["files"] = {KERNEL: "bits"}
-
-
-def files(pool: SimulatedPool, host: str) -> dict[str, str]:
-    return dict(pool.control("GET", "/files")[host])
 
 
 def asked(pool: SimulatedPool) -> list[str]:
@@ -58,13 +37,6 @@ def kept_changes(scene: Scene) -> list[str]:
     chosen = ", ".join(f"json_extract(data, '$.{field}')" for field in fields)
     rows = query(scene, f"select {chosen} from lmflow_events where kind = 'change' order by sequence")  # noqa: S608
     return [f"{kind} {name} {step}" for (kind, name), step in {row[:2]: row[2] for row in rows}.items()]
-
-
-def reboot(scene: Scene, pool: SimulatedPool) -> None:
-    """As any other client of the pool would."""
-    password = str(pool.ready["password"])
-    with Connection.open(scene.profile(pool), lambda: password, originator="test") as conn:
-        conn.call_once("VM.clean_reboot", conn.read("VM.get_by_uuid", pool.uuid("VM", "v")))
 
 
 def find_late_effects(pool: SimulatedPool) -> Iterator[str]:
@@ -102,7 +74,8 @@ def test_38_the_files_go_before_the_vm_and_leave_the_source_after_it(
         ("file removed", KERNEL, "released"),
         ("file removed", RAMDISK, "released"),
     ]
-    reboot(scene, pool)
+    with as_admin(pool) as call:
+        call("VM.clean_reboot", call("VM.get_by_uuid", pool.uuid("VM", "v")))
     assert pool.runs_on("v") == ["B"]
 
 
@@ -341,17 +314,38 @@ def test_the_source_keeps_its_files_on_request(simulator: Start, lmflow: Lmflow,
     assert (files(pool, "A"), files(pool, "B")) == (FILES, FILES)
 
 
-def test_the_source_keeps_what_has_changed_since(
-    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+@pytest.mark.parametrize("where", ["A", "B"])
+def test_the_source_keeps_its_file_when_one_of_the_two_has_changed_since(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, where: str
 ) -> None:
     pool = simulator(write_world(tmp_path / "p.json", boot_from_a_kernel))
     pool.control("POST", "/hold", {"call": "VM.pool_migrate", "point": "request_read"})
     child = scene.popen(*MOVE)
     assert wait_until(lambda: any(h["reached"] for h in pool.control("GET", "/hold")), child, "the submit")
-    pool.control("POST", "/files", {"host": "A", "path": KERNEL, "text": "a newer one"})
+    pool.control("POST", "/files", {"host": where, "path": KERNEL, "text": "a newer one"})
     pool.control("POST", "/release", {})
     assert child.wait(60) == 0, scene.read_output(child)
-    assert (files(pool, "A"), files(pool, "B")) == ({KERNEL: "a newer one"}, {KERNEL: "bits"})
+    assert {host: files(pool, host)[KERNEL] for host in "AB"} == {"A": "bits", "B": "bits"} | {where: "a newer one"}
+    assert f"{KERNEL} stays on A" in "".join(scene.read_output(child))
+
+
+def test_a_copy_that_another_vm_there_has_come_to_boot_from_stays(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    def add_w(world: World) -> None:
+        boot_from_a_kernel(world)
+        world["vms"].append({"name": "w", "memory": "1 GiB", "host": "B", "domain_type": "pv"})
+
+    pool = simulator(write_world(tmp_path / "p.json", add_w))
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "fail"})
+    pool.control("POST", "/hold", {"call": "VM.pool_migrate", "point": "request_read"})
+    child = scene.popen(*MOVE)
+    assert wait_until(lambda: any(h["reached"] for h in pool.control("GET", "/hold")), child, "the submit")
+    with as_admin(pool) as call:
+        call("VM.set_PV_kernel", call("VM.get_by_uuid", pool.uuid("VM", "w")), KERNEL)
+    pool.control("POST", "/release", {})
+    assert child.wait(60) == 11, scene.read_output(child)
+    assert files(pool, "B") == {KERNEL: "bits"}
 
 
 def test_every_reply_of_a_copy_may_be_lost(simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path) -> None:
