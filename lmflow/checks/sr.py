@@ -46,9 +46,9 @@ def check_reach(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def check_answer(snapshot: Snapshot) -> Iterator[Finding]:
-    """Has XAPI an objection to an SR that is not met before the submit, and that no disk explains?"""
+    """Has XAPI an objection to an SR that is not met before the submit?"""
     host = snapshot.host(snapshot.destination_uuid)
-    if host is None or find_answer(snapshot, "sr") is None or _is_prepared(snapshot) or any(check_reach(snapshot)):
+    if host is None or find_answer(snapshot, "sr") is None or _is_prepared(snapshot):
         return
     yield ANSWER.object_to(f"XAPI says that {host.name_label} lacks storage of {snapshot.vm.name_label}")
 
@@ -93,7 +93,9 @@ def _find_way(snapshot: Snapshot, sr_uuid: str) -> _Way:
         return _Way.NONE
     if there is not None:
         return _Way.TO_PLUG
-    return _Way.TO_CREATE if _find_pbd(snapshot, snapshot.source_uuid, sr_uuid) is not None else _Way.NONE
+    # A VM that is nowhere has no source to look at, and is refused for that.
+    known = snapshot.source_uuid is None or _find_pbd(snapshot, snapshot.source_uuid, sr_uuid) is not None
+    return _Way.TO_CREATE if known else _Way.NONE
 
 
 def _find_pbd(snapshot: Snapshot, host_uuid: str | None, sr_uuid: str) -> PBD | None:
@@ -120,5 +122,6 @@ ANSWER = Rule(
     codes=("VM_REQUIRES_SR",),
     needs=("boot_check", "vm", "srs", "pbds", "terms"),
     remedy="plug the SR on that host, or choose another host",
+    quiet_after=("sr.reach",),
     check=check_answer,
 )

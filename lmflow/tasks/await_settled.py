@@ -33,8 +33,8 @@ class AwaitSettled(BaseTask):
             return {"warnings": []}  # XAPI's view of this VM is proved wrong, and reported with its repair
         before = _recall_devices(context)
         texts = _wait(context, context.waits.settle_seconds, lambda seen: _find_missing(context, seen, before))
-        if not texts and context.request.options.guest_seconds:
-            texts = _wait(context, context.request.options.guest_seconds, lambda seen: _find_silence(context, seen))
+        if context.request.options.guest_seconds:
+            texts += _wait(context, context.request.options.guest_seconds, lambda seen: _find_silence(context, seen))
         for text in texts:
             warn(context, self.NAME, text)
         return {"warnings": texts}

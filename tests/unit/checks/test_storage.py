@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from lmflow import checks
-from lmflow.models import PBD, SR, VBD, VDI, Snapshot, XapiError
+from lmflow.models import PBD, SR, VBD, VDI, Site, Snapshot, XapiError
 from tests.support.snapshots import DISK, DRIVE, GOOD, LOCAL_DISC, LOCAL_DISK, VM_V, answered, change, on_terms, with_vm
 
 PLUGGED, UNPLUGGED = True, False
@@ -56,6 +56,17 @@ def test_once_all_is_prepared_only_a_plugged_pbd_will_do(
     disks = sum(vbd.vdi is not None for vbd in snapshot.vm.vbds)
     assert [f.rule for f in found] == (["sr.reach"] * disks if plugs or creations else refusals)
     assert all("try again" in f.remedy for f in found) is bool(plugs or creations)
+
+
+def test_a_vm_that_is_nowhere_is_not_refused_for_its_storage_too() -> None:
+    snapshot = dataclasses.replace(connect(), source_uuid=None, boot_check=None)
+    assert [f.rule for f in checks.check_group("sr", snapshot)] == []
+
+
+def test_with_the_rule_switched_off_the_pools_word_stands() -> None:
+    snapshot = dataclasses.replace(with_vm(vbds=(LOCAL_DISK,)), boot_check=XapiError("VM_REQUIRES_SR", ("v", "local")))
+    assert [f.rule for f in checks.check_all(snapshot)] == ["sr.reach"]
+    assert [f.rule for f in checks.check_all(snapshot, Site(rules_off=("sr.reach",)))] == ["sr.answer"]
 
 
 def test_a_disc_that_was_put_in_again_refuses() -> None:
