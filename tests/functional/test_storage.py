@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import xmlrpc.client
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
+from tests.support.admin import as_admin
 from tests.support.invariants import Invariants
 from tests.support.kills import kill_at_hold, kill_when_atom_begins, query, wait_until
 from tests.support.pool import SimulatedPool
@@ -77,21 +76,6 @@ def assert_no_secret(scene: Scene, pool: SimulatedPool) -> None:
         for secret in (PASSWORD, SECRET_UUID):
             assert secret.encode() not in path.read_bytes(), path
     assert sum(PASSWORD in json.dumps(p["device_config"]) for p in pool.records("PBD").values())
-
-
-@contextlib.contextmanager
-def as_admin(pool: SimulatedPool) -> Iterator[Call]:
-    """Somebody else, with a session of their own: ``call("PBD.plug", ref)``."""
-    with xmlrpc.client.ServerProxy(f"http://{pool.ready['coordinator']}:{pool.ready['port']}/") as server:
-
-        def call(method: str, *args: Any) -> Any:
-            reply: Any = getattr(server, method)(*args)
-            assert reply["Status"] == "Success", reply
-            return reply["Value"]
-
-        session = call("session.login_with_password", pool.ready["username"], pool.ready["password"], "1.0", "admin")
-        yield lambda method, *args: call(method, session, *args)
-        call("session.logout", session)
 
 
 def test_31_a_volume_of_this_vm_alone_follows_it_and_is_released_behind_it(

@@ -15,12 +15,12 @@ from tests.functional.test_storage import (
     PASSWORD,
     V_UUID,
     add_volume,
-    as_admin,
     assert_no_secret,
     find_pbd,
     list_objects,
     list_storage_calls,
 )
+from tests.support.admin import as_admin
 from tests.support.invariants import Invariants
 from tests.support.kills import query, wait_until
 from tests.support.pool import SimulatedPool
@@ -168,3 +168,22 @@ def test_storage_on_which_a_halted_vm_has_a_disk_stays_with_the_source(
     assert done.returncode == 0, done.stdout + done.stderr
     assert find_pbd(pool, "T", "B") == made, "connected, and without the key"
     assert "used by w" in done.stderr
+
+
+def test_a_pbd_of_ours_that_somebody_has_taken_for_a_vm_of_theirs_stays(
+    simulator: Start, scene: Scene, invariants: Invariants, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json", add_volume))
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "fail"})
+    pool.control("POST", "/hold", {"call": "VM.pool_migrate", "point": "request_read"})
+    child = scene.popen(*MOVE)
+    assert wait_until(lambda: is_reached(pool), child, "the submit")
+    made = find_pbd(pool, "T", "B")
+    assert made
+    with as_admin(pool) as call:
+        call("PBD.add_to_other_config", call("PBD.get_by_uuid", made["uuid"]), "lmflow-introduced-for", "another")
+    pool.control("POST", "/release", {})
+    assert child.wait(60) == 11, scene.read_output(child)
+    invariants.left = True
+    assert find_pbd(pool, "T", "B")
+    assert made["uuid"] in "".join(scene.read_output(child))
