@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import xmlrpc.client
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
+from tests.support.admin import as_admin
 from tests.support.invariants import Invariants
 from tests.support.kills import kill_at_hold, kill_when_atom_begins, query, wait_until
 from tests.support.pool import SimulatedPool
@@ -19,24 +18,8 @@ from tests.support.worlds import get_item, write_world
 
 Start = Callable[..., SimulatedPool]
 Lmflow = Callable[..., CompletedProcess[str]]
-Call = Callable[..., Any]
 
 MOVE = ["migrate", "v", "--to", "B", "--request-id", "r"]
-
-
-@contextlib.contextmanager
-def as_admin(pool: SimulatedPool) -> Iterator[Call]:
-    """Somebody else, with a session of their own: ``call("VM.pause", ref)``."""
-    with xmlrpc.client.ServerProxy(f"http://{pool.ready['coordinator']}:{pool.ready['port']}/") as server:
-
-        def call(method: str, *args: Any) -> Any:
-            reply: Any = getattr(server, method)(*args)
-            assert reply["Status"] == "Success", reply
-            return reply["Value"]
-
-        session = call("session.login_with_password", pool.ready["username"], pool.ready["password"], "1.0", "admin")
-        yield lambda method, *args: call(method, session, *args)
-        call("session.logout", session)
 
 
 def unplug_b(world: dict[str, Any]) -> None:
