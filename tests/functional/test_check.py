@@ -119,7 +119,7 @@ def test_23_a_data_disk_on_local_storage(simulator: Start, lmflow: Lmflow, tmp_p
     simulator(write_world(tmp_path / "p.json", check_worlds.add_local_data))
     report = ask(lmflow, "v", exit_code=3)
     assert codes(report, "v") == {"A": ["here"], "B": ["VM_REQUIRES_SR"], "C": ["VM_REQUIRES_SR"]}
-    text = lmflow("check", "v").stdout
+    text = " ".join(lmflow("check", "v").stdout.split())
     assert "B and C cannot reach" in text
     assert text.count("[VM_REQUIRES_SR]") == 1
     assert "hosts that would work: none" in text
@@ -355,8 +355,9 @@ def test_a_rule_of_the_site_that_fails_is_told_by_its_name_and_can_be_switched_o
     refused = scene.run("migrate", "v", "--to", "B", env=acme, fresh=True)
     assert refused.returncode == 3, refused.stderr
     said = " ".join(refused.stdout.split())
-    for words in ("RULE_FAILED", "acme.licence", "acme.gone", "acme 1.0", "the licence server is away"):
+    for words in ("RULE_FAILED", "acme.licence", "acme.gone", "acme 1.0", "RuntimeError"):
         assert words in said
+    assert "the licence server is away" not in said, "what somebody else's code says may hold a secret"
     assert pool.changing_calls() == []
     listed = scene.run("check", "--sources", "-f", "json", env=acme, fresh=True)
     states = {row["rule"]: (row["distribution"], row["state"]) for row in json.loads(listed.stdout)}
