@@ -161,6 +161,7 @@ def test_storage_on_which_a_halted_vm_has_a_disk_stays_with_the_source(
     assert lmflow(*MOVE).returncode == 0
     made = find_pbd(pool, "T", "B")
     assert made
+    invariants.released.add(made["uuid"])
     assert made["other_config"] == {}, "it is not this VM's alone"
     with as_admin(pool) as call:
         call("PBD.add_to_other_config", call("PBD.get_by_uuid", made["uuid"]), "lmflow-introduced-for", V_UUID)

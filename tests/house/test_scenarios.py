@@ -21,7 +21,8 @@ def _find_numbers(sources: list[Source]) -> set[str]:
 
 
 def test_every_scenario_has_a_test_of_its_number(sources: list[Source]) -> None:
-    assert [number for number in NUMBERS if number not in _find_numbers(sources)] == []
+    found = _find_numbers(sources)
+    assert [number for number in NUMBERS if number not in found] == []
 
 
 def test_no_test_claims_a_scenario_that_is_not_there(sources: list[Source]) -> None:
