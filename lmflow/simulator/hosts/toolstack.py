@@ -259,8 +259,10 @@ class Toolstack:
         with self._pool.store.lock:
             if not self._enter(host_ref, STARTING, generation):
                 return
+            resync.describe_host(self._pool, host_ref)
+            # From here on nothing takes long: whoever watches sees all of it at the same moment.
             resync.begin_anew(self._pool)
-            for ref in self._pool.store.refs("host"):
+            for ref in sorted(self._pool.store.refs("host"), key=lambda ref: ref == host_ref):
                 self._disable(ref)
             self._write_start_time(host_ref)
         if not self._bring_up(host_ref, generation):
@@ -282,8 +284,10 @@ class Toolstack:
             return
         if not self._step(host_ref, to_disabled, generation, lambda: self._disable(host_ref)):
             return
-        if not self._step(host_ref, to_start_time, generation, lambda: self._write_start_time(host_ref)):
+        if not self._sleep(host_ref, to_start_time, generation):
             return
+        resync.describe_host(self._pool, host_ref)
+        self._write_start_time(host_ref)
         if self._sleep(host_ref, to_enabled, generation):
             self._finish(host_ref, generation)
 
@@ -325,7 +329,6 @@ class Toolstack:
             self._enter(host_ref, READY, generation)
 
     def _write_start_time(self, host_ref: str) -> None:
-        resync.describe_host(self._pool, host_ref)
         config = self._pool.store.value("host", host_ref, "other_config")
         # Anybody may write anything there.
         known = re.fullmatch(r"([0-9]{1,10})\.?", config.get("agent_start_time", ""))
