@@ -30,7 +30,8 @@ class Key:
 def ensure_dropped(context: Context, kind: str, key: Key, name: str) -> None:
     """Remove the key and record that as a change of that kind, of the object of that name.
 
-    Raises XapiFailureError when the pool refuses it, UnreachableError when it may simply be tried again.
+    Raises XapiFailureError when the pool refuses it, NoReplyError when it did not answer and nothing has changed,
+    UnreachableError when it may simply be tried again.
     """
     _ensure(context, kind, key, name, None)
 
@@ -55,11 +56,11 @@ def _ensure(context: Context, kind: str, key: Key, name: str, value: str | None)
             pool_changes.add_key(context.connection, **dataclasses.asdict(key), value=value)
     except SessionNotArmedError as error:
         raise UnreachableError(error.message) from error
-    except NoReplyError as error:
+    except NoReplyError:
         context.fence_off()  # what has not begun yet can then never begin
         if key.is_there(context) is (value is None):
             changes.note(context, change, "void")
-            raise UnreachableError(error.message) from error
+            raise
     except XapiFailureError as failure:
         changes.note(context, change, "void")
         if failure.xapi_code not in CURED_BY_LOGIN:

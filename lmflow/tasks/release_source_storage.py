@@ -97,7 +97,7 @@ class ReleaseSourceStorage(BaseTask):
                 if not storage.list_sharers(context.connection, change.object_uuid, context.request.vm_uuid):
                     ensure_added(context, MARK, of_vm, change.object_name, context.request.vm_uuid)
                 ensure_dropped(context, UNMARK, of_run, change.object_name)
-            except XapiFailureError as error:
+            except (NoReplyError, XapiFailureError) as error:
                 warn(context, self.NAME, f"the marks of PBD {pbd_uuid} are not as they should be: {error.message}")
 
     def _say_ejected(self, context: Context) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmflow.exceptions import XapiFailureError
+from lmflow.exceptions import NoReplyError, XapiFailureError
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.context import Context
 from lmflow.tasks.keys import Key, ensure_dropped
@@ -37,6 +37,6 @@ class StripBaseMirror(BaseTask):
             try:
                 ensure_dropped(context, KIND, key, disk.name_label)
                 stripped.append(disk.vdi_uuid)
-            except XapiFailureError as error:
+            except (NoReplyError, XapiFailureError) as error:
                 warn(context, self.NAME, f'disk "{disk.name_label}" keeps its base_mirror: {error.message}')
         return {"stripped": stripped}
