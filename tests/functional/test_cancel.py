@@ -292,7 +292,7 @@ def test_a_run_that_is_taken_up_for_a_cancel_is_let_go_of_when_the_time_is_over(
     owner = begin(scene)
     wait_until(lambda: _is_uncancellable(pool), owner, "the last phase")
     kill(owner)
-    asked = lmflow("cancel", "r", "--timeout", "1")
+    asked = lmflow("cancel", "r", "--timeout", "6")
     assert asked.returncode == 8, asked.stdout + asked.stderr
     assert state_of(scene) == "suspended"
     pool.control("POST", "/release_phases", {})
