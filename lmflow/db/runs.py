@@ -202,7 +202,7 @@ class RunStore:
         return next(iter(self._select(_RUNS.c.active_key == _active_key(pool_uuid, vm_uuid), limit=1)), None)
 
     def check_vm_is_free(self, request: MoveRequest) -> None:
-        """Raise LockedError, with its UUID, when an open run holds the VM."""
+        """Raise LockedError, with its UUID, when an open run holds the VM; RequestExists when it is this request's."""
         self._transactor.read(lambda conn: _check_vm_is_free(conn, request))
 
     def list(self, *, states: Collection[RunState] | None = None, limit: int | None = 100) -> tuple[Run, ...]:
@@ -333,6 +333,9 @@ def _check_vm_is_free(conn: sa.Connection, request: MoveRequest) -> None:
     if row is None:
         return
     first = records.make_run(row)
+    if first.request.request_id == request.request_id:
+        # This very request, committed since we looked for it: PostgreSQL shows each statement what is newest.
+        raise RequestExists(first)
     lease = conn.execute(records.select_lease(first.uuid)).first()
     owner = f": {locked_by(records.make_lease(lease)).message}" if lease is not None else ""
     raise LockedError(

@@ -231,6 +231,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print what went wrong, but nothing of a client that went away: it has nobody to tell, and it may."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class ControlChannel:
     """The listener of the control channel; ``port`` is 0 while it is closed."""
 
@@ -242,8 +251,7 @@ class ControlChannel:
     def start(self, port: int) -> None:
         """Listen on 127.0.0.1; port 0 takes any free one."""
         handler = type("Handler", (_Handler,), {"pool": self._pool})
-        server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-        server.daemon_threads = True
+        server = _Listener(("127.0.0.1", port), handler)
         self._server = server
         self.port = server.server_address[1]
         threading.Thread(target=server.serve_forever, args=(0.05,), name="control", daemon=True).start()

@@ -1,8 +1,10 @@
 """What servers do differently from a file: several writers at once, clocks, alphabets, owners that hold their locks."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -51,6 +53,27 @@ def test_request_ids_that_only_look_alike_are_two(database: Database, create: Cr
     assert database.runs.find_by_request_id(other) == second
     with pytest.raises(RequestExists):
         create("web-03", request_id=other)
+
+
+@ON_SERVERS
+def test_a_request_that_comes_twice_meets_itself_also_between_two_statements(
+    url: str, database: Database, create: Create
+) -> None:
+    twins: list[Run] = []
+
+    def send_it_before_the_vm_is_looked_at(*details: Any) -> None:
+        if "active_key = " in details[2] and not twins:
+            with contextlib.closing(Database.open(url)) as other:
+                request = make_request("web-01", "the-same")
+                run, _fence = other.runs.create(
+                    request, kind="move", owner=current_owner(), lease_seconds=30, flows=FLOWS
+                )
+                twins.append(run)
+
+    sa.event.listen(database._transactor.engine, "before_cursor_execute", send_it_before_the_vm_is_looked_at)
+    with pytest.raises(RequestExists) as exists:
+        create("web-01", request_id="the-same")
+    assert [exists.value.run.uuid] == [twin.uuid for twin in twins]
 
 
 def test_the_clock_is_utc_with_a_fraction(database: Database) -> None:

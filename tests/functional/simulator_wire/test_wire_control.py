@@ -3,8 +3,10 @@
 import http.client
 import json
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,6 +135,18 @@ def test_a_body_that_cannot_be_is_refused(
     connection.request("POST", path, body)
     assert connection.getresponse().status == 400
     connection.close()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_client_that_goes_away_leaves_no_traceback(wire: WireClient, capsys: pytest.CaptureFixture[str]) -> None:
+    before = set(threading.enumerate())
+    client = socket.create_connection(("127.0.0.1", wire.pool.control.port))
+    client.sendall(b"GET /hold HTTP/1.1\r\nHost: pool\r\n\r\n")
+    assert client.recv(1) == b"H"
+    (served,) = [each for each in set(threading.enumerate()) - before if "process_request" in each.name]
+    client.close()  # with the rest of the answer unread: the kernel answers for it with a reset
+    served.join(10)
+    assert not served.is_alive()
     assert capsys.readouterr().err == ""
 
 
