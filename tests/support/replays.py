@@ -32,6 +32,7 @@ writes of a simulated pool, whose threads wait for each other on a busy machine.
 SLACK_SECONDS = 0.7
 """One sample, the way of a call, and the first look: what the clock of a recording can be off by."""
 _TICK_SECONDS = 0.005
+_TURN_SECONDS = 2.0
 _COLUMNS = ("vm", "task", "hosts h1", "hosts h2", "xenops h1", "xenops h2", "real", "api")
 
 States = list[tuple[float, Any]]
@@ -103,24 +104,41 @@ CASTS = {
 
 
 def steady(pool: SimulatedPool) -> None:
-    """Let the pool's time stand still while the machine does: a stall then delays everything, and reorders nothing."""
+    """Let the pool's time stand still while the machine, or one thread of the pool, has not kept up with it.
+
+    It goes on when every thread that was to wake up has done so, and has come back to wait or ended; one that waits
+    for something else holds it up for ``_TURN_SECONDS``. A stall then delays everything, and reorders nothing.
+    """
     clock, state = pool.clock, {"now": pool.clock.now(), "seen": time.monotonic()}
     turn = threading.Condition()
+    waiting: dict[threading.Thread, float] = {}
+    awake: dict[threading.Thread, float] = {}
+
+    def is_behind(real: float) -> bool:
+        for thread, since in list(awake.items()):
+            if not thread.is_alive() or real - since > _TURN_SECONDS:
+                del awake[thread]
+        return bool(awake) or any(until <= state["now"] for until in waiting.values())
 
     def tick() -> None:
         while not pool.stopped.is_set():
             time.sleep(_TICK_SECONDS)
             with turn:
                 real = time.monotonic()
-                state["now"] += min(real - state["seen"], 1.5 * _TICK_SECONDS) * clock.scale
+                if not is_behind(real):
+                    state["now"] += min(real - state["seen"], 1.5 * _TICK_SECONDS) * clock.scale
                 state["seen"] = real
                 turn.notify_all()
 
     def wait(pool_seconds: float, event: threading.Event | None = None) -> bool:
-        until = state["now"] + pool_seconds
+        me = threading.current_thread()
         with turn:
+            awake.pop(me, None)
+            until = waiting[me] = state["now"] + pool_seconds
             while state["now"] < until and not (event is not None and event.is_set()) and not pool.stopped.is_set():
                 turn.wait(0.1)
+            del waiting[me]
+            awake[me] = time.monotonic()
         return event is not None and event.is_set()
 
     clock.now = lambda: state["now"]  # type: ignore[method-assign]
