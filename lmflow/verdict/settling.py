@@ -9,6 +9,7 @@ seems to have happened, and a quiet time after the last change.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
 from lmflow.models import Attempt, Host, Model, Waits
 
@@ -24,14 +25,23 @@ class Looks(Model):
     all_live: bool
 
 
-def look(previous: Looks | None, hosts: tuple[Host, ...], *, attempt: Attempt, now: float) -> Looks:
+def look(
+    previous: Looks | None, hosts: tuple[Host, ...], *, attempt: Attempt, now: float, ends: Collection[str] = ()
+) -> Looks:
     """Return the series with one more look at source, destination and coordinator.
 
-    ``hosts`` are all hosts of the pool, ``now`` any clock in seconds that only goes forward.
+    ``hosts`` are all hosts of the pool, ``now`` any clock in seconds that only goes forward. ``ends`` are source and
+    destination, if they are to be told from the coordinator at the submit: that one need not come back. Dead or gone,
+    it is the coordinator no longer, because another host answers us as such, and nothing of the VM is on it.
     """
-    concerned = sorted((h for h in hosts if h.uuid in attempt.starts), key=lambda h: h.uuid)
-    state = tuple(f"{h.uuid} {h.agent_start_time} {h.enabled} {h.live}" for h in concerned)
-    live = len(concerned) == len(attempt.starts) and all(h.live for h in concerned)
+    shown = {h.uuid for h in hosts if h.live}
+    expected = {u for u in attempt.starts if not ends or u in ends or u in shown}
+    state = tuple(
+        f"{h.uuid} {h.agent_start_time} {h.enabled} {h.live}"
+        for h in sorted((h for h in hosts if h.uuid in attempt.starts), key=lambda h: h.uuid)
+    )
+    concerned = [h for h in hosts if h.uuid in expected]
+    live = len(concerned) == len(expected) and all(h.live for h in concerned)
     back = live and all(h.enabled or h.uuid in attempt.disabled for h in concerned)
     changed_at = now if previous is None or previous.state != state else previous.changed_at
     first_at = now if previous is None else previous.first_at

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lmflow.models import TaskView, WitnessView, XapiError
+from lmflow.models import TaskView, WitnessView, XapiError, XenopsTask
 from lmflow.verdict import Evidence, Sent, VerdictKind, decide, is_ordered
 
 SOURCE, DESTINATION, THIRD = "host-s", "host-d", "host-x"
@@ -42,8 +42,14 @@ def seen(**changes: object) -> Evidence:
 BEFORE = {"sent": Sent.NOTHING}
 ARRIVED = {"resident_on_uuid": DESTINATION}
 HALTED = {"power_state": "Halted", "resident_on_uuid": None}
+GONE = {"power_state": "", "resident_on_uuid": None}
 SETTLED = {"settled": True}
+RESTARTED = {"restarted": (SOURCE,)}
 MAYBE = {"sent": Sent.MAYBE, "ref_digits": ""}
+AT_WORK = (
+    WitnessView(DESTINATION, answered=True, incoming=True),
+    WitnessView(SOURCE, answered=True, power_state="Running", tasks=(XenopsTask("", "18444f577ece", "Pending"),)),
+)
 REFUSED_WITNESS = (WitnessView(SOURCE, answered=False), WitnessView(DESTINATION, answered=False))
 BROKE = task("failure", "INTERNAL_ERROR", "xenopsd internal error")
 
@@ -80,7 +86,23 @@ ROWS = [
         {"task": BROKE, **ARRIVED, **SETTLED, "witness": (), "restarted": (DESTINATION,)},
         "unknown",
     ),
-    ("task gone, copy in flight", {**SETTLED, "witness": witnesses("Running", None, incoming=True)}, "re_attach"),
+    ("task gone, copy in flight", {**SETTLED, "witness": witnesses("Running", None, incoming=True)}, "wait"),
+    ("task gone, its copy in flight", {**SETTLED, "witness": AT_WORK}, "re_attach"),
+    ("cancelled, VM gone since", {"task": task("cancelled"), **GONE}, "roll_back"),
+    ("an ordered check, VM gone since", {"task": task("failure", "HOST_DISABLED", "h"), **GONE}, "roll_back"),
+    ("cancelled, a restart since", {"task": task("cancelled"), **RESTARTED}, "wait"),
+    ("cancelled, a restart, no witness", {"task": task("cancelled"), **RESTARTED, **SETTLED, "witness": REFUSED_WITNESS}, "roll_back"),
+    ("cancelled, a restart, shown there, no witness", {"task": task("cancelled"), **ARRIVED, "restarted": (DESTINATION,), **SETTLED, "witness": ()}, "conclude"),
+    (
+        "cancelled, a restart, only the destination answers: it runs there",
+        {"task": task("cancelled"), **RESTARTED, **SETTLED, "witness": (WitnessView(DESTINATION, answered=True, power_state="Running"),)},
+        "unknown",
+    ),
+    ("cancelled, off since, a restart", {"task": task("cancelled"), **HALTED, **RESTARTED, **SETTLED, "witness": witnesses(None, None)}, "roll_back"),
+    ("cancelled, a ghost after a restart", {"task": task("cancelled"), **RESTARTED, **SETTLED, "witness": witnesses(None, None)}, "unknown"),
+    ("success, off since, a restart", {"task": task("success"), **HALTED, **RESTARTED, **SETTLED, "witness": witnesses(None, None)}, "conclude"),
+    ("success, off since, a restart, no witness", {"task": task("success"), **HALTED, **RESTARTED, **SETTLED, "witness": REFUSED_WITNESS}, "conclude"),
+    ("success, shown back after a restart, no witness", {"task": task("success"), **RESTARTED, **SETTLED, "witness": REFUSED_WITNESS}, "unknown"),
     ("task gone, on the source", {**SETTLED, "witness": witnesses("Running", None)}, "roll_back"),
     ("task gone, arrived", {**SETTLED, **HALTED, "witness": witnesses(None, "Running")}, "conclude"),
     ("no reply, nothing to be seen", {**MAYBE, **SETTLED, "witness": witnesses("Running", None)}, "redo"),
@@ -164,7 +186,8 @@ def test_nothing_is_rolled_back_under_a_vm_that_may_be_on_the_destination(
         ended = evidence.task is not None and (
             evidence.task.status in ("success", "cancelled") or is_ordered(evidence.task.error)
         )
-        by_view = evidence.sent is Sent.NOTHING or (ended and not evidence.restarted)
+        unasked = not evidence.restarted or (evidence.settled and (destination is None or by_witness))
+        by_view = evidence.sent is Sent.NOTHING or (ended and unasked)
         assert by_witness or (by_view and not evidence.runs_on(DESTINATION))
 
 
@@ -176,7 +199,7 @@ def test_it_concludes_only_what_somebody_trustworthy_saw(judged: list[tuple[Evid
             evidence.sent is Sent.NOTHING or evidence.task is not None or DESTINATION not in evidence.restarted
         )
         ended = evidence.task is not None and evidence.task.status == "success"
-        by_task = ended and not evidence.restarted and not evidence.runs_on(SOURCE)
+        by_task = ended and (evidence.settled or not evidence.restarted) and not evidence.runs_on(SOURCE)
         assert by_witness or by_view or by_task
 
 

@@ -57,3 +57,28 @@ def test_a_host_that_was_disabled_at_the_submit_need_not_be_enabled() -> None:
 def test_a_host_that_the_pool_no_longer_shows_is_not_back() -> None:
     looks = look(None, (A,), attempt=ATTEMPT, now=0.0)
     assert not is_settled(looks, now=50.0, waits=WAITS)
+
+
+C = Host("c", "xcp-c", "10.0.0.3", enabled=True, live=True, agent_start_time="1.")
+THREE = dataclasses.replace(ATTEMPT, starts={"a": "1.", "b": "1.", "c": "1."})
+
+
+def test_a_former_coordinator_that_stays_dead_or_leaves_the_pool_holds_up_nothing() -> None:
+    for hosts in ((A, B, dataclasses.replace(C, live=False, enabled=False)), (A, B)):
+        looks = look(None, hosts, attempt=THREE, now=0.0, ends=("a", "b"))
+        assert is_settled(looks, now=20.0, waits=WAITS)
+        assert not is_settled(look(None, hosts, attempt=THREE, now=0.0), now=50.0, waits=WAITS)
+
+
+def test_the_death_of_a_third_host_is_a_change_and_its_return_is_waited_for() -> None:
+    looks = look(None, (A, B, C), attempt=THREE, now=0.0, ends=("a", "b"))
+    looks = look(looks, (A, B, dataclasses.replace(C, live=False)), attempt=THREE, now=19.0, ends=("a", "b"))
+    assert not is_settled(looks, now=20.0, waits=WAITS)
+    looks = look(looks, (A, B, dataclasses.replace(C, enabled=False)), attempt=THREE, now=25.0, ends=("a", "b"))
+    assert not is_settled(looks, now=40.0, waits=WAITS)
+
+
+def test_source_and_destination_have_to_be_back() -> None:
+    for hosts in ((A, dataclasses.replace(B, live=False), C), (A, C)):
+        looks = look(None, hosts, attempt=THREE, now=0.0, ends=("a", "b"))
+        assert not is_settled(looks, now=50.0, waits=WAITS)
