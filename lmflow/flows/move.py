@@ -8,8 +8,9 @@ from typing import Any
 from taskflow import flow
 from taskflow.patterns import linear_flow, unordered_flow
 
-from lmflow.flows.versions import CURRENT, check_version
+from lmflow.flows.versions import CLAIMING, CURRENT, check_version
 from lmflow.tasks.await_pool_migrate import AwaitPoolMigrate
+from lmflow.tasks.claim_vm import ClaimVM
 from lmflow.tasks.connect_storage import ConnectStorage
 from lmflow.tasks.copy_kernel import CopyKernel
 from lmflow.tasks.eject_local_iso import EjectLocalISO
@@ -43,11 +44,15 @@ def make_move_flow(request: Mapping[str, Any], version: int = CURRENT) -> flow.F
         ValidateVM(),
         ValidateSite(),
     )
+    pre_migrate = linear_flow.Flow("pre_migrate").add(HooksBefore())
+    if version >= CLAIMING:
+        pre_migrate.add(ClaimVM())
+    pre_migrate.add(CopyKernel(), EjectLocalISO(), ConnectStorage())
     return linear_flow.Flow(NAME).add(
         RecordIntent(),
         Observe(),
         validations,
-        linear_flow.Flow("pre_migrate").add(HooksBefore(), CopyKernel(), EjectLocalISO(), ConnectStorage()),
+        pre_migrate,
         SubmitPoolMigrate(),
         AwaitPoolMigrate(),
     )

@@ -8,14 +8,18 @@ from typing import Any, Final
 from lmflow.exceptions import ConfigurationError
 from lmflow.models import MoveRequest
 
-CURRENT: Final = 2
+CURRENT: Final = 3
+OLDEST: Final = 2
+CLAIMING: Final = 3
+"""From this version on a run marks its VM in the pool as held; before, only its database knew of it."""
 
 
 def check_version(name: str, version: int, request: Mapping[str, Any]) -> None:
     """Raise ConfigurationError for a version that is not ours, TypeError for a request that is no MoveRequest."""
-    if version != CURRENT:
+    if not OLDEST <= version <= CURRENT:
+        older = version < OLDEST
         raise ConfigurationError(
-            f"the run's flow {name!r} has version {version}, this lmflow builds version {CURRENT}",
-            advice="resume it with the lmflow that created it, or a newer one",
+            f"the run's flow {name!r} has version {version}, this lmflow builds versions {OLDEST} to {CURRENT}",
+            advice="resume it with the lmflow that created it" + ("" if older else ", or a newer one"),
         )
     MoveRequest.from_json(request)
