@@ -1,5 +1,6 @@
 """May this VM move there? Pure rules: a snapshot goes in, findings come out. The common path knows their registry."""
 
+from lmflow.checks.claim import check_claimed, object_to_claim, write_removal
 from lmflow.checks.matrix import check_anywhere, check_hosts, find_askable
 from lmflow.checks.registry import (
     RuleSource,
@@ -21,6 +22,7 @@ __all__ = [
     "RuleSource",
     "check_all",
     "check_anywhere",
+    "check_claimed",
     "check_group",
     "check_hosts",
     "find_askable",
@@ -32,4 +34,6 @@ __all__ = [
     "find_rules_for",
     "find_sources",
     "find_warnings",
+    "object_to_claim",
+    "write_removal",
 ]

@@ -63,13 +63,15 @@ def _lacks(needed: str, present: str) -> bool:
     return len(wants) == len(has) and any(want & ~have for want, have in zip(wants, has, strict=True))
 
 
+_NEWER = "choose a host with the same or a newer CPU, or restart the VM"
+
 FEATURES = Rule(
     name="cpu.features",
     group="cpu",
     order=100,
     codes=(_FEATURES,),
     needs=("vm", "hosts"),
-    remedy="choose a host with the same or a newer CPU, or restart the VM",
+    remedy=_NEWER,
     forced=True,
     check=check_features,
 )
@@ -79,7 +81,7 @@ ANSWER = Rule(
     order=110,
     codes=(_FEATURES,),
     needs=("boot_check",),
-    remedy="choose a host with the same or a newer CPU, or restart the VM",
+    remedy=_NEWER,
     forced=True,
     quiet_after=("cpu.features",),
     check=check_answer,

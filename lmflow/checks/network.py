@@ -92,6 +92,7 @@ def _find_lack(snapshot: Snapshot, host: Host | None) -> tuple[str, str]:
     return "", ""
 
 
+_CONNECT = "connect that network to the host, or choose another host"
 _LACKS = ("PIF_NOT_PRESENT", "REQUIRED_PIF_IS_UNPLUGGED", "INTERFACE_HAS_NO_IP")
 
 REACH = Rule(
@@ -100,7 +101,7 @@ REACH = Rule(
     order=440,
     codes=(_CODE,),
     needs=("vm", "networks", "pifs"),
-    remedy="connect that network to the host, or choose another host",
+    remedy=_CONNECT,
     check=check_reach,
 )
 INTERNAL = Rule(
@@ -118,7 +119,7 @@ ANSWER = Rule(
     order=446,
     codes=(_CODE, "HOST_CANNOT_ATTACH_NETWORK", "NETWORK_SRIOV_INSUFFICIENT_CAPACITY"),
     needs=("boot_check", "vm", "pifs"),
-    remedy="connect that network to the host, or choose another host",
+    remedy=_CONNECT,
     quiet_after=("network.reach",),
     check=check_answer,
 )

@@ -1,39 +1,12 @@
-"""Rules on the pool: one pool, our role in it, no upgrade in the way, its plan for lost hosts."""
+"""Rules on the pool: one pool, no upgrade in the way, its plan for lost hosts."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
 from lmflow.checks.host import find_older
-from lmflow.checks.kernel import find_files
 from lmflow.checks.rule import Rule
-from lmflow.checks.sr import find_creations, find_plugs
 from lmflow.models import Finding, Snapshot
-
-
-def check_role(snapshot: Snapshot) -> Iterator[Finding]:
-    """Is our role in the pool allowed to migrate VMs, and to prepare the destination for this one?
-
-    A role that could not be read is no obstacle. What the VM itself needs, no other host can do without.
-    """
-    user = f"our user of pool {snapshot.pool.name_label}"
-    if snapshot.may_migrate is False:
-        yield _say_everywhere(ROLE.object_to(f"{user} may not migrate VMs"))
-    files = find_files(snapshot.vm)
-    if files and "host.call_plugin" in snapshot.denied:
-        objection = f"{user} may not call plugins, and {snapshot.vm.name_label} boots from {files[0]} in dom0"
-        yield _say_everywhere(ROLE.object_to(objection, remedy=_GIVE.format("pool-admin")))
-    created, plugged = find_creations(snapshot), find_plugs(snapshot)
-    needed = (["pbd.create", "pbd.destroy"] if created else []) + (_PLUGGING if created or plugged else [])
-    if any(name in snapshot.denied for name in needed):
-        uuid = created[0].uuid if created else plugged[0].sr_uuid
-        objection = f"{user} may not connect hosts to storage, and the destination is not connected to SR {uuid}"
-        yield ROLE.object_to(objection, remedy=f"{_GIVE.format('pool-operator')}, or let another plug the SR there")
-
-
-def _say_everywhere(finding: Finding) -> Finding:
-    return dataclasses.replace(finding, elsewhere=False)
 
 
 def check_membership(snapshot: Snapshot) -> Iterator[Finding]:
@@ -65,18 +38,6 @@ def check_plan(snapshot: Snapshot) -> Iterator[Finding]:
         )
 
 
-_GIVE = "give the user the role {}"
-_PLUGGING = ["pbd.plug", "pbd.unplug"]
-
-ROLE = Rule(
-    name="pool.role",
-    group="pool",
-    order=10,
-    codes=("RBAC_PERMISSION_DENIED",),
-    needs=("may_migrate", "denied", "vm", "srs", "pbds"),
-    remedy=_GIVE.format("vm-power-admin"),
-    check=check_role,
-)
 MEMBERSHIP = Rule(
     name="pool.membership",
     group="pool",

@@ -126,7 +126,7 @@ POWER_STATE = Rule(
     order=210,
     codes=("VM_BAD_POWER_STATE",),
     needs=("vm",),
-    remedy="a VM that is not running needs no live migration: start it where it is wanted",
+    remedy="it needs no live migration; before it is started, see in lmflow check VM that no host runs it",
     elsewhere=False,
     check=check_power_state,
 )

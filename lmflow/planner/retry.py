@@ -36,6 +36,7 @@ Source: the order of the checks in xapi's message_forwarding.ml and xapi_vm_life
 """
 
 _PREPARING: Final = frozenset({"connect_storage", "copy_kernel"})
+_NONE_BETTER: Final = "no other host could do better"
 _SUBMITTING: Final = frozenset({"submit_pool_migrate", "await_pool_migrate"})
 
 
@@ -44,9 +45,10 @@ class Ended(Model):
     """How a try ended, everything of it undone.
 
     ``findings`` are the reasons of a refusal; otherwise ``task`` is the step that failed, with XAPI's ``error`` if it
-    gave one; ``ordered``: an error that XAPI gives before a migration begins. ``was_unknown``: at some time nobody
-    could say what became of its submit. ``on_source``: the VM is Running where it was. ``retries_left`` is None where
-    the destination was named.
+    gave one; ``ordered``: an error that XAPI gives before a migration begins; ``sent``: a migration may have begun;
+    ``elsewhere``: the step did not say that no other host could do better. ``was_unknown``: at some time nobody could
+    say what became of its submit. ``on_source``: the VM is Running where it was. ``retries_left`` is None where the
+    destination was named.
     """
 
     state: RunState
@@ -54,6 +56,8 @@ class Ended(Model):
     task: str = ""
     error: XapiError | None = None
     ordered: bool = False
+    sent: bool = True
+    elsewhere: bool = True
     cancelled: bool = False
     was_unknown: bool = False
     on_source: bool = True
@@ -78,14 +82,15 @@ def find_objection(ended: Ended) -> str:
 def _find_reason(ended: Ended) -> str:
     """Return why what it failed of would come again elsewhere, or cannot be held against the host."""
     if ended.findings:
-        return "" if any(_is_of_host(finding) for finding in ended.findings) else "no other host could do better"
-    if ended.task in _PREPARING:
+        return "" if any(_is_of_host(finding) for finding in ended.findings) else _NONE_BETTER
+    if not ended.elsewhere:
+        return _NONE_BETTER
+    if ended.task in _PREPARING or (ended.task in _SUBMITTING and ended.ordered):
         return _find_bound(ended.error)
-    if ended.task in _SUBMITTING and ended.ordered:
-        return _find_bound(ended.error)
-    if ended.task in _SUBMITTING:
+    if ended.task in _SUBMITTING and ended.sent:
         return "the migration was on its way"
-    return "that says nothing about the host"
+    last_look = ended.task in _SUBMITTING and ended.error is None  # what was prepared there is no longer so
+    return "" if last_look else "that says nothing about the host"
 
 
 def _is_of_host(finding: Finding) -> bool:

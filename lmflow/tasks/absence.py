@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from lmflow.models import Host
 from lmflow.tasks.context import Context
 from lmflow.tasks.verdicts import wait_for_verdict
 from lmflow.verdict import Sent, VerdictKind
 from lmflow.xapi import witness
+
+NOT_PROVED: Final = "the VM is not proved to be elsewhere than on the destination"
+"""What people are told where that proof is missing."""
 
 
 def is_proved_absent(context: Context) -> bool:

@@ -93,7 +93,9 @@ class BaseTask(task.Task):
     def _record_failure(self, context: Context, error: MigrationFailedError | XapiFailureError) -> None:
         """Keep the reason in our own words and XAPI's: TaskFlow's failures are for its own eyes."""
         code = {"code": error.xapi_code, "params": list(error.xapi_params)} if error.xapi_code else None
-        data = {"task": self.NAME, "text": error.message, "error": code}
+        data: dict[str, Any] = {"task": self.NAME, "text": error.message, "error": code}
+        if isinstance(error, MigrationFailedError) and not error.elsewhere:
+            data["elsewhere"] = False
         context.record("failure", data | ({"cancelled": True} if isinstance(error, CancelledError) else {}))
 
     def _record_unexpected(self, context: Context, error: Exception) -> None:

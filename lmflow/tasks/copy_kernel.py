@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from lmflow.exceptions import LmflowError, MigrationFailedError, UnreachableError, XapiFailureError
-from lmflow.models import Finding, RunState, Snapshot
+from lmflow.models import RunState, Snapshot
 from lmflow.tasks import changes
-from lmflow.tasks.absence import is_proved_absent
+from lmflow.tasks.absence import NOT_PROVED, is_proved_absent
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.cancelling import check_cancel
 from lmflow.tasks.changes import Change
 from lmflow.tasks.context import Context
 from lmflow.tasks.guest_files import COPY, ask_patiently, describe_failure, find_paths, make_identity
-from lmflow.tasks.validate import refuse
 from lmflow.xapi import guest_files
 from lmflow.xapi.guest_files import MISSING_PLUGIN, PLUGIN, GuestFile
 
 _OURS = ("intended", "done", "undoing")
-_NOT_PROVED = "the VM is not proved to be elsewhere than on the destination"
 _INSTALL = f"install the plugin {PLUGIN} on every host, or take the key {PLUGIN} out of the host's other_config"
 
 
@@ -40,7 +39,8 @@ class CopyKernel(BaseTask):
     shown by the host to be ours until that is recorded. A file that is there is never replaced, and with the same
     content it is left alone. Its revert removes the partials and exactly the files that were proved to be our doing,
     and nothing at the destination unless the VM is proved not to be there. A VM without such files costs no call.
-    It is the first step of those that prepare, because it can refuse: what only the hosts know is asked here.
+    What only the hosts know is asked here first, of all files, and before storage is connected. It is no refusal: XAPI
+    counts each look of the plugin as a change.
     """
 
     NAME = "copy_kernel"
@@ -49,17 +49,18 @@ class CopyKernel(BaseTask):
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
         """Return the files with size, digest and whether we copied them.
 
-        RefusedError where a file is missing on the source, another one is on the destination, or a host lacks the
-        plugin: then nothing was copied.
+        MigrationFailedError where a file is missing on the source, another one is on the destination, or a host lacks
+        the plugin: with every reason, and then nothing was copied. It says whether another host could do better.
         """
-        paths = find_paths(Snapshot.from_json(inputs["snapshot"]).vm)
         pairs: list[_Pair] = []
-        findings: list[Finding] = []
-        for path in paths:
-            pair, finding = _look(context, path)
-            pairs += [pair] if pair else []
-            findings += [finding] if finding else []
-        refuse(context, tuple(findings))
+        obstacles: list[MigrationFailedError] = []
+        for path in find_paths(Snapshot.from_json(inputs["snapshot"]).vm):
+            try:
+                pairs.append(_look(context, path))
+            except MigrationFailedError as obstacle:
+                obstacles.append(obstacle)
+        if obstacles:
+            raise _join(obstacles)
         return {"files": [_ensure_copied(context, pair) for pair in pairs]}
 
     def undo(self, context: Context) -> None:
@@ -69,7 +70,7 @@ class CopyKernel(BaseTask):
         left = []
         for change in reversed(ours):
             try:
-                why = _take_back(context, change) if absent else _NOT_PROVED
+                why = _take_back(context, change) if absent else NOT_PROVED
             except UnreachableError:
                 raise  # it is waited for, and all of this is done again
             except XapiFailureError as failure:
@@ -82,44 +83,53 @@ class CopyKernel(BaseTask):
             context.record("left", {"task": self.NAME, "text": text})
 
 
-def _look(context: Context, path: str) -> tuple[_Pair | None, Finding | None]:
-    """Look at the file on both hosts; the finding says why it cannot be copied."""
+def _look(context: Context, path: str) -> _Pair:
+    """Look at the file on both hosts; MigrationFailedError says why it cannot be copied."""
     request, conn = context.request, context.connection
     change = changes.find_change(context, COPY, make_identity(request.destination_uuid, path))
     part = change.attempt_id if change else ""
-    looking, stuck = request.source_name, True
+    looking, elsewhere = request.source_name, False
     try:
         source = ask_patiently(context, lambda: guest_files.look_at(conn, request.source_uuid, path))
-        looking, stuck = request.destination_name, False
+        looking, elsewhere = request.destination_name, True
         there = ask_patiently(context, lambda: guest_files.look_at(conn, request.destination_uuid, path, part=part))
     except XapiFailureError as failure:
         if failure.xapi_code == MISSING_PLUGIN:
-            why = f"{looking} lacks the plugin {PLUGIN}"
-            return None, _object(context, path, why, _INSTALL, code=MISSING_PLUGIN, stuck=stuck)
-        why = f"{looking} says {describe_failure(failure)}"
-        return None, _object(context, path, why, "put it right, then try again", code=failure.xapi_code, stuck=stuck)
+            why = f"{looking} lacks the plugin {PLUGIN}: {_INSTALL}"
+        else:
+            why = f"{looking} says {describe_failure(failure)}"
+        raise _object(context, path, why, failure, elsewhere=elsewhere) from failure
     if not source.exists:
-        why = f"{request.source_name} has no such file"
-        return None, _object(context, path, why, "put the file back: without it the VM cannot be rebooted", stuck=True)
+        why = f"{request.source_name} has no such file: put it back, without it the VM cannot be rebooted"
+        raise _object(context, path, why, elsewhere=False)
     if there.exists and (there.size_bytes, there.sha256) != (source.size_bytes, source.sha256):
-        why = f"{request.destination_name} has another file there, which is not replaced"
-        return None, _object(context, path, why, "move one of the two away, or choose another host")
+        why = f"{request.destination_name} has another file there, which is not replaced: move one of the two away"
+        raise _object(context, path, why)
     if not there.has_directory:
-        why = f"{request.destination_name} has no directory for it"
-        return None, _object(context, path, why, "make the directory there, or choose another host")
-    return _Pair(path, source, there, change), None
+        raise _object(context, path, f"{request.destination_name} has no directory for it: make it")
+    return _Pair(path, source, there, change)
 
 
 def _object(
-    context: Context, path: str, why: str, remedy: str, *, code: str = "VM_REQUIRES_KERNEL", stuck: bool = False
-) -> Finding:
-    """Make the finding; ``stuck``: no other destination could do better."""
-    return Finding(
-        rule="vm.kernel",
-        code=code,
-        message=f"{context.request.vm_name} boots from {path}, and {why}",
-        remedy=remedy,
-        elsewhere=not stuck,
+    context: Context, path: str, why: str, failure: XapiFailureError | None = None, *, elsewhere: bool = True
+) -> MigrationFailedError:
+    """Make the error; ``elsewhere``: another destination could do better."""
+    return MigrationFailedError(
+        f"{context.request.vm_name} boots from {path}, and {why}",
+        xapi_code=failure.xapi_code if failure else "",
+        xapi_params=failure.xapi_params if failure else (),
+        elsewhere=elsewhere,
+    )
+
+
+def _join(obstacles: Sequence[MigrationFailedError]) -> MigrationFailedError:
+    """Make one error that says all of it; XAPI's code is that of the first which has one."""
+    said = next((each for each in obstacles if each.xapi_code), obstacles[0])
+    return MigrationFailedError(
+        "; ".join(each.message for each in obstacles),
+        xapi_code=said.xapi_code,
+        xapi_params=said.xapi_params,
+        elsewhere=all(each.elsewhere for each in obstacles),
     )
 
 

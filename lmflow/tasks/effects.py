@@ -14,14 +14,13 @@ from typing import ClassVar
 from lmflow.exceptions import LmflowError, SessionNotArmedError, UnreachableError, XapiFailureError
 from lmflow.models import StartedTask, TaskView
 from lmflow.tasks import changes
-from lmflow.tasks.absence import is_proved_absent
+from lmflow.tasks.absence import NOT_PROVED, is_proved_absent
 from lmflow.tasks.changes import Change
 from lmflow.tasks.context import Context
 from lmflow.xapi import storage
 
 _SETTLED = ("done", "unproved")
 _TAKEN_BACK = ("intended", "done", "undoing")
-_NOT_PROVED = "the VM is not proved to be elsewhere than on the destination"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,11 +62,11 @@ class Effect(abc.ABC):
 
     def watch_for(self, context: Context, change: Change) -> bool:
         """Watch for an effect that may still be at work, nobody knows where, as long as a pool takes to settle."""
-        return _watch(context, lambda: self.is_made(context, change))
+        return watch(context, lambda: self.is_made(context, change))
 
     def watch_for_end(self, context: Context, change: Change) -> bool:
         """Watch for the end of an effect that may be taken back even now, as ``watch_for``."""
-        return _watch(context, lambda: not self.is_made(context, change))
+        return watch(context, lambda: not self.is_made(context, change))
 
     def find_objection(self, context: Context, change: Change) -> str:
         """Return why what is ours must not be taken back now, '' for no reason."""
@@ -136,7 +135,7 @@ def take_back(context: Context, name: str, effects: Sequence[Effect]) -> None:
             if change.step == "unproved":
                 why = _judge_unproved(context, effect, change)
             elif change.step in _TAKEN_BACK:
-                why = _take_back_one(context, effect, change) if may_touch else _NOT_PROVED
+                why = _take_back_one(context, effect, change) if may_touch else NOT_PROVED
         except UnreachableError:
             raise  # it is waited for, and all of this is done again
         except LmflowError as error:
@@ -158,7 +157,8 @@ def _take_back_one(context: Context, effect: Effect, change: Change) -> str:
     return _ensure_unmade(context, effect, change) if change.step == "done" else ""
 
 
-def _watch(context: Context, is_so: Callable[[], bool]) -> bool:
+def watch(context: Context, is_so: Callable[[], bool]) -> bool:
+    """Tell whether it comes to be so within the time that a pool takes to settle. Blocks."""
     began = context.clock()
     while not is_so():
         if context.clock() - began > context.waits.settle_seconds:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from lmflow.checks.kernel import find_files
-from lmflow.exceptions import NoReplyError, SessionNotArmedError, UnreachableError, XapiFailureError
+from lmflow.exceptions import (
+    MigrationFailedError,
+    NoReplyError,
+    SessionNotArmedError,
+    UnreachableError,
+    XapiFailureError,
+)
 from lmflow.models import VM
 from lmflow.tasks.context import Context
+from lmflow.xapi import guest_files
 from lmflow.xapi.failures import CURED_BY_LOGIN
 from lmflow.xapi.guest_files import PLUGIN_FAILURE
 
@@ -17,10 +25,55 @@ T = TypeVar("T")
 COPY: Final = "copy_file"
 REMOVE: Final = "remove_file"
 
+COPYING: Final = "copy_kernel"
+"""The step whose result tells which files there are. Persisted."""
+
 
 def find_paths(vm: VM) -> tuple[str, ...]:
     """Return the files in its host's dom0 that the VM boots from, each once."""
     return tuple(dict.fromkeys(find_files(vm)))
+
+
+def list_copied(context: Context) -> list[dict[str, Any]]:
+    """Return the files that were found or made equal on both hosts: ``path``, ``size``, ``sha256``, ``copied``."""
+    run = context.database.runs.get(context.run_uuid)
+    results = next((a.results for a in context.database.atoms(run, "move") if a.name == COPYING), None)
+    return list(results.get("files", ())) if isinstance(results, dict) else []
+
+
+def check_copied(context: Context, vm: VM) -> None:
+    """Look once more whether both hosts still have each file as it was; a VM without such files costs no call.
+
+    Since then another run may have taken its own copy back, or somebody may have put a newer file on the source. What
+    changes after this is not seen: XAPI has no way to hold a file. Raises MigrationFailedError, which is no refusal,
+    because XAPI counts each look of the plugin as a change.
+    """
+    paths = find_paths(vm)
+    copied = {file["path"]: (file["size"], file["sha256"]) for file in list_copied(context)} if paths else {}
+    for path in paths:
+        if path not in copied:
+            raise MigrationFailedError(f"{vm.name_label} boots from {path} by now, which was not copied")
+        _check_both(context, path, copied[path])
+
+
+def _check_both(context: Context, path: str, wanted: tuple[int, str]) -> None:
+    request = context.request
+    boots = f"{request.vm_name} boots from {path}, and"
+    for host_uuid, name in (
+        (request.source_uuid, request.source_name),
+        (request.destination_uuid, request.destination_name),
+    ):
+        try:
+            seen = ask_patiently(context, partial(guest_files.look_at, context.connection, host_uuid, path))
+        except XapiFailureError as failure:
+            raise MigrationFailedError(
+                f"{boots} {name} says {describe_failure(failure)}",
+                xapi_code=failure.xapi_code,
+                xapi_params=failure.xapi_params,
+            ) from failure
+        if not seen.exists or (seen.size_bytes, seen.sha256) != wanted:
+            what = "has another file there by now" if seen.exists else "has that file no more"
+            raise MigrationFailedError(f"{boots} {name} {what}")
 
 
 def make_identity(host_uuid: str, path: str) -> str:

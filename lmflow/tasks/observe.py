@@ -29,5 +29,5 @@ class Observe(BaseTask):
             request.vm_uuid,
             request.destination_uuid,
             now=time.time(),
-            terms=make_terms(request.options, context.site, (request.vm_uuid,)),
+            terms=make_terms(request.options, context.site, (request.vm_uuid,), run_uuid=context.run_uuid),
         ).to_json()

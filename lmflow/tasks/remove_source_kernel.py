@@ -8,8 +8,7 @@ from lmflow.exceptions import XapiFailureError
 from lmflow.tasks import changes
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.context import Context
-from lmflow.tasks.copy_kernel import CopyKernel
-from lmflow.tasks.guest_files import REMOVE, ask_patiently, describe_failure, make_identity
+from lmflow.tasks.guest_files import REMOVE, ask_patiently, describe_failure, list_copied, make_identity
 from lmflow.tasks.notes import warn
 from lmflow.xapi import guest_files, reads
 
@@ -30,7 +29,7 @@ class RemoveSourceKernel(BaseTask):
         """Return the paths that we removed."""
         if context.request.options.keep_source_kernel:
             return {"removed": []}
-        for file in _find_files(context):
+        for file in list_copied(context):
             path, digest = str(file["path"]), str(file["sha256"])
             try:
                 reason = _find_reason(context, path, digest) or _remove(context, path, digest)
@@ -41,13 +40,6 @@ class RemoveSourceKernel(BaseTask):
                 warn(context, self.NAME, f"{path} stays on {context.request.source_name}: {reason}")
         removed = [c for c in changes.list_changes(context) if c.kind == REMOVE and c.step == "done"]
         return {"removed": [change.data["path"] for change in removed]}
-
-
-def _find_files(context: Context) -> list[dict[str, Any]]:
-    """Return what was found or made equal on both hosts before the submit."""
-    run = context.database.runs.get(context.run_uuid)
-    results = next((a.results for a in context.database.atoms(run, "move") if a.name == CopyKernel.NAME), None)
-    return list(results.get("files", ())) if isinstance(results, dict) else []
 
 
 def _find_reason(context: Context, path: str, digest: str) -> str:

@@ -20,13 +20,16 @@ from lmflow.exceptions import (
 from lmflow.models import Attempt, Finding, Snapshot, StartedTask, TaskView, XapiError
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.cancelling import check_cancel, find_cancel
+from lmflow.tasks.claim_vm import watch_claim
 from lmflow.tasks.context import Context
+from lmflow.tasks.guest_files import check_copied
+from lmflow.tasks.other_operations import find_changed, wait_while_busy
 from lmflow.tasks.terms import make_terms
 from lmflow.tasks.validate import refuse, weigh
 from lmflow.tasks.verdicts import wait_for_verdict
 from lmflow.verdict import Sent, VerdictKind
-from lmflow.xapi import attendance, reads
 from lmflow.xapi import changes as pool_changes
+from lmflow.xapi import reads
 
 MAX_SENDS: Final = 5
 DEVICES: Final = "devices"
@@ -70,7 +73,9 @@ class SubmitPoolMigrate(BaseTask):
             if sight.attempt is not None and sight.attempt.state != "ended":
                 context.database.attempts.ended(context.fence, sight.attempt.uuid, "never began")
             check_cancel(context)
-            if self._send(context, _look_before(context)):
+            snapshot = _look_before(context)
+            check_copied(context, snapshot.vm)
+            if self._send(context, snapshot):
                 return {"sent": True}
         raise FlowSuspended("unreachable", f"{MAX_SENDS} submits in a row did not reach the pool")
 
@@ -121,7 +126,8 @@ def _is_as_seen(context: Context, snapshot: Snapshot) -> bool:
     if vm is None or vm.current_operations:
         return False
     seen = snapshot.vm
-    return (vm.power_state, vm.resident_on_uuid, vm.domid) == (seen.power_state, seen.resident_on_uuid, seen.domid)
+    now, then = ((each.power_state, each.resident_on_uuid, each.domid, each.claimed_by) for each in (vm, seen))
+    return now == then
 
 
 def _ensure_fenced(context: Context) -> None:
@@ -137,44 +143,31 @@ def _ensure_fenced(context: Context) -> None:
 
 def _look_before(context: Context) -> Snapshot:
     """Read VM and destination once more, wait for another operation on the VM, and ask every rule again."""
-    began, delay = context.clock(), context.waits.poll_seconds
-    while True:
-        request = context.request
-        try:
-            snapshot = reads.read_snapshot(
-                context.connection,
-                request.vm_uuid,
-                request.destination_uuid,
-                now=time.time(),
-                terms=make_terms(request.options, context.site, (request.vm_uuid,), prepared=True),
-            )
-        except XapiFailureError as error:
-            message = f"the last look before the submit failed: {error.message}"
-            remedy = f"see whether {request.vm_name} still exists"
-            refuse(context, (Finding(rule="submit", code=error.xapi_code, message=message, remedy=remedy),))
-            raise
-        busy = snapshot.vm.current_operations
-        if busy and context.clock() - began < context.waits.operation_seconds:
-            check_cancel(context)
-            context.say("message", f"{request.vm_name} is busy with {', '.join(busy)}: waiting")
-            context.pause(delay)
-            delay = min(delay * 2, 20.0)
-            continue
-        found = checks.check_all(snapshot, context.site) + _find_changed(context, snapshot)
-        weigh(context, SubmitPoolMigrate.NAME, found)
-        return snapshot
+    snapshot = wait_while_busy(context, lambda: _read(context), lambda seen: seen.vm)
+    watch_claim(context, snapshot.vm)
+    found = (*checks.check_all(snapshot, context.site), *find_changed(context, snapshot.vm))
+    # Whatever rules a site has switched off: a VM that another run holds is not moved.
+    weigh(context, SubmitPoolMigrate.NAME, tuple(dict.fromkeys((*found, *checks.check_claimed(snapshot)))))
+    return snapshot
 
 
-def _find_changed(context: Context, snapshot: Snapshot) -> tuple[Finding, ...]:
-    """Object to what only matters at this moment: another operation, or a VM that is no longer where it was."""
-    request, vm, found = context.request, snapshot.vm, []
-    if vm.current_operations:
-        operation = attendance.find_operation(context.connection, vm.uuid) or vm.current_operations[0]
-        found.append(("OTHER_OPERATION_IN_PROGRESS", f"{request.vm_name} is busy with {operation}"))
-    if vm.power_state == "Running" and vm.resident_on_uuid != request.source_uuid:
-        found.append(("VM_MOVED", f"{request.vm_name} is no longer on {request.source_name}"))
-    remedy = "look at the VM, then ask again"
-    return tuple(Finding(rule="submit", code=c, message=m, remedy=remedy, elsewhere=False) for c, m in found)
+def _read(context: Context) -> Snapshot:
+    request = context.request
+    try:
+        return reads.read_snapshot(
+            context.connection,
+            request.vm_uuid,
+            request.destination_uuid,
+            now=time.time(),
+            terms=make_terms(
+                request.options, context.site, (request.vm_uuid,), run_uuid=context.run_uuid, prepared=True
+            ),
+        )
+    except XapiFailureError as error:
+        message = f"the last look before the submit failed: {error.message}"
+        remedy = f"see whether {request.vm_name} still exists"
+        refuse(context, (Finding(rule="submit", code=error.xapi_code, message=message, remedy=remedy),))
+        raise
 
 
 def _begin(context: Context, snapshot: Snapshot) -> Attempt:

@@ -14,11 +14,13 @@ _SYSTEM: Final = Path("/sys")
 _DOM0: Final = "00000000-0000-0000-0000-000000000000"
 
 
-def make_terms(options: MoveOptions, site: Site, vm_uuids: Collection[str] = (), *, prepared: bool = False) -> Terms:
+def make_terms(
+    options: MoveOptions, site: Site, vm_uuids: Collection[str] = (), *, run_uuid: str = "", prepared: bool = False
+) -> Terms:
     """Return the terms. ``vm_uuids`` are the VMs in question.
 
     They decide where this machine's firmware may show its UUID in either order of bytes. ``prepared``: all that is done
-    before the submit has been done.
+    before the submit has been done. ``run_uuid``: the run that asks.
     """
     found = (site.own_vm_uuid.lower(),) if site.own_vm_uuid != AUTO else find_own_vm_uuids()
     return Terms(
@@ -27,6 +29,7 @@ def make_terms(options: MoveOptions, site: Site, vm_uuids: Collection[str] = (),
         eject_local_iso=options.eject_local_iso,
         own_vm_uuid=next((uuid for uuid in found if uuid in vm_uuids), found[0] if found else ""),
         prepared=prepared,
+        run_uuid=run_uuid,
     )
 
 

@@ -36,7 +36,7 @@ def wait_for_verdict(context: Context, *, until_task: bool = False) -> Sight:
             kind = sight.verdict.kind
             said = _tell(context, said, sight.verdict.because)
             confirmed = None if kind in _OPEN else kind
-            if kind is VerdictKind.RE_ATTACH:
+            if kind in _OPEN and sight.verdict.by:  # somebody says that it is under way
                 serve_cancel(context, sight)
             _wait_for_more(context, sight)
         except UnreachableError as error:

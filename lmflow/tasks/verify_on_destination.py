@@ -76,9 +76,8 @@ def make_repair(context: Context, power_state: str) -> str:
     Source: on a real xapi, starting such a VM on the host where it really runs starts nothing, answers
     VM_BAD_POWER_STATE [.., Halted, Running], and the record is right afterwards. On any other host it would run twice.
     """
+    if power_state != "Halted":
+        return f"lmflow why {context.run_uuid[:8]}, which asks every host and names the step that is safe"
     request = context.request
     start = f"xe vm-start uuid={request.vm_uuid} on={request.destination_name}"
-    mend = f"{start} (it runs there already: nothing is started, XAPI answers VM_BAD_POWER_STATE and learns the truth)"
-    if power_state == "Halted":
-        return mend
-    return f"xe-toolstack-restart on {request.source_name}, which makes XAPI show it as Halted; then {mend}"
+    return f"{start} (it runs there already: nothing is started, XAPI answers VM_BAD_POWER_STATE and learns the truth)"

@@ -66,13 +66,17 @@ class Watch:
             task=task,
             settled=settled,
             overdue=overdue,
-            recent=attempt is None or time.time() - attempt.created_at < self._waits.redo_seconds,
+            recent=attempt is None or self._is_recent(attempt),
         )
         result = verdict.decide(evidence)
         if result.kind is VerdictKind.ASK:
             evidence = dataclasses.replace(evidence, witness=self.ask(hosts), rivals=self._count_rivals(attempt))
             result = verdict.decide(evidence)
         return Sight(evidence=evidence, verdict=result, vm=vm, hosts=hosts, attempt=attempt)
+
+    def _is_recent(self, attempt: Attempt) -> bool:
+        """Tell by the clock that dated the attempt; our own machine's may be hours off, or be set in the meantime."""
+        return abs(self._database.attempts.get_age_seconds(attempt)) < self._waits.redo_seconds
 
     def _find_task(self, attempt: Attempt | None) -> TaskView | None:
         if attempt is None or attempt.state == "ended":
@@ -84,7 +88,8 @@ class Watch:
             self._looks = None
             return False, False
         now = self._clock()
-        self._looks = verdict.look(self._looks, hosts, attempt=attempt, now=now)
+        ends = (self._request.source_uuid, self._request.destination_uuid)
+        self._looks = verdict.look(self._looks, hosts, attempt=attempt, now=now, ends=ends)
         settled = verdict.is_settled(self._looks, now=now, waits=self._waits)
         return settled, verdict.is_overdue(self._looks, now=now, waits=self._waits)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmflow.exceptions import SessionNotArmedError, XapiFailureError
+from lmflow.exceptions import XapiFailureError
 from lmflow.models import MoveOptions, StartedTask, XapiError
-from lmflow.xapi import storage
+from lmflow.xapi import records, storage
 from lmflow.xapi.connection import Connection
 from lmflow.xapi.records import make_ref_digits
 
@@ -84,23 +84,30 @@ def drop_key(conn: Connection, *, class_name: str, field: str, uuid: str, key: s
 
     Raises SessionNotArmedError or UnreachableError (not sent), NoReplyError, XapiFailureError.
     """
-    _call_once(conn, f"{class_name}.remove_from_{field}", conn.read(f"{class_name}.get_by_uuid", uuid), key)
+    conn.call_idempotent(f"{class_name}.remove_from_{field}", conn.read(f"{class_name}.get_by_uuid", uuid), key)
 
 
 def add_key(conn: Connection, *, class_name: str, field: str, uuid: str, key: str, value: str) -> None:
     """Add a key to an object's map, as ``drop_key``; one that is there already stays as it is."""
     reference = conn.read(f"{class_name}.get_by_uuid", uuid)
     try:
-        _call_once(conn, f"{class_name}.add_to_{field}", reference, key, value)
+        conn.call_idempotent(f"{class_name}.add_to_{field}", reference, key, value)
     except XapiFailureError as failure:
         if failure.xapi_code != "MAP_DUPLICATE_KEY":
             raise
 
 
-def _call_once(conn: Connection, method: str, *args: Any) -> None:
-    if not conn.armed:
-        raise SessionNotArmedError(f"{method} was not sent: this session may not change the pool")
-    conn.call_once(method, *args)
+def claim_vm(conn: Connection, *, vm_uuid: str, run_uuid: str) -> None:
+    """Write on the VM which run holds it. XAPI gives that to one alone: XapiFailureError (MAP_DUPLICATE_KEY) otherwise.
+
+    Raises SessionNotArmedError or UnreachableError (not sent), NoReplyError, XapiFailureError.
+    """
+    conn.call_idempotent("VM.add_to_other_config", conn.read("VM.get_by_uuid", vm_uuid), records.RUN_KEY, run_uuid)
+
+
+def release_vm(conn: Connection, *, vm_uuid: str) -> None:
+    """Remove from the VM which run holds it, whoever that is: look before. Raises what ``claim_vm`` raises."""
+    drop_key(conn, class_name="VM", field="other_config", uuid=vm_uuid, key=records.RUN_KEY)
 
 
 def _start(conn: Connection, method: str, *args: Any, attempt_id: str) -> StartedTask:

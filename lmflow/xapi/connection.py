@@ -144,8 +144,7 @@ class Connection:
         if not _ATTEMPT_ID.fullmatch(attempt_id):
             raise ValueError("an attempt id holds letters, digits, dots, dashes and underscores only")
         with self._lock:
-            if self._closed or not self.armed:
-                raise SessionNotArmedError(f"{method} was not sent: this session may not change the pool")
+            self._require_armed(method)
             sender = self._make_session(headers=[(ATTEMPT_HEADER, attempt_id)])
             try:
                 return self._send_once(sender, f"Async.{method}", args)
@@ -183,9 +182,12 @@ class Connection:
         or UnreachableError (not sent), NoReplyError, XapiFailureError (SESSION_INVALID included: no effect).
         """
         with self._lock:
-            if self._closed or not self.armed:
-                raise SessionNotArmedError(f"{method} was not sent: this session may not change the pool")
+            self._require_armed(method)
             return self._call(method, args)
+
+    def _require_armed(self, method: str) -> None:
+        if self._closed or not self.armed:
+            raise SessionNotArmedError(f"{method} was not sent: this session may not change the pool")
 
     def _call(self, method: str, args: tuple[Any, ...]) -> Any:
         try:

@@ -47,6 +47,12 @@ def read_vm(conn: Connection, vm_uuid: str) -> VM | None:
     return records.make_vm(record, uuids, guest_metrics=_find_named(conn, record, "VM_guest_metrics"))
 
 
+def find_claim(conn: Connection, vm_uuid: str) -> str:
+    """Return the UUID of the run of lmflow that holds the VM, as the VM says; '' for none, and for no such VM."""
+    found = find_by_uuid(conn, "VM", vm_uuid)
+    return records.make_claim(found[1]) if found else ""
+
+
 def read_pool(conn: Connection) -> Pool:
     """Return the pool."""
     pool = next(iter(conn.read("pool.get_all_records").values()))

@@ -15,15 +15,22 @@ from lmflow.models import PBD, PIF, SR, VBD, VDI, VIF, VM, Host, Network, Pool, 
 Record = Mapping[str, Any]
 Uuids = Mapping[str, str]
 
-# What rules ask of a disk's sm_config. The rest is its SR's own, and a VM may have many disks.
-_DISK_KEYS = frozenset({"caching", "on_boot"})
-
 ATTEMPT_KEY = "http:lmflow-attempt"
+RUN_KEY: Final = "lmflow-run"
+"""The key of other_config that names a run: on a VM the one that holds it, on a PBD the one that made it."""
 NULL = "OpaqueRef:NULL"
 GUEST_FILES_KEY: Final = "lmflow-guest-files"
 """The key of a host's other_config by which its dom0 says that it has lmflow's plugin for kernels."""
+INTRODUCED_KEY: Final = "lmflow-introduced-for"
+"""The key of an SR's or a PBD's other_config that says for which VM alone it was introduced, by UUID."""
 
+MIRROR_KEY: Final = "base_mirror"
+"""The key of a disk's sm_config that an interrupted storage migration leaves behind."""
+
+# What rules ask of a disk's sm_config. The rest is its SR's own, and a VM may have many disks.
+_DISK_KEYS = frozenset({"caching", "on_boot", MIRROR_KEY})
 _YES = (True, "true", "1")
+_CLAIM_LENGTH = 64
 _MOVABLE_VGPUS = frozenset({"nvidia", "nvidia_sriov"})
 _LINK_LOCAL = "fe80:"
 _NO_SUSPEND_KEY = "data-cant-suspend-reason"
@@ -90,7 +97,17 @@ def make_vm(
         has_vusb=bool(record.get("VUSBs")),
         ha_restart_priority=_text(record, "ha_restart_priority"),
         group_uuids=tuple(sorted(uuids[ref] for ref in record.get("groups") or () if ref in uuids)),
+        claimed_by=make_claim(record),
     )
+
+
+def make_claim(record: Record) -> str:
+    """Return the UUID of the run that holds the VM of this record, '' for none; a key without a value reads as ``?``.
+
+    Anybody may have written anything there: what is longer than a UUID by far is cut.
+    """
+    marks = _map(record, "other_config")
+    return (marks[RUN_KEY][:_CLAIM_LENGTH] or "?") if RUN_KEY in marks else ""
 
 
 def make_resident(record: Record, uuids: Uuids) -> VM:
@@ -248,6 +265,7 @@ def make_sr(record: Record) -> SR:
         name_label=_text(record, "name_label"),
         type=_text(record, "type"),
         shared=_flag(record, "shared"),
+        introduced_for=_map(record, "other_config").get(INTRODUCED_KEY, ""),
     )
 
 
@@ -268,6 +286,7 @@ def make_pbd(record: Record, uuids: Uuids) -> PBD:
         sr_uuid=uuids.get(record.get("SR", NULL), ""),
         host_uuid=uuids.get(record.get("host", NULL), ""),
         currently_attached=_flag(record, "currently_attached"),
+        introduced_for=_map(record, "other_config").get(INTRODUCED_KEY, ""),
     )
 
 

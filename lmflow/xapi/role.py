@@ -11,9 +11,27 @@ from lmflow.xapi.connection import Connection
 PERMISSION: Final = "vm.pool_migrate"
 """What XAPI asks for, for the synchronous call and for the one in a task. Source: rbac.ml, server_helpers.ml."""
 
+PREPARING: Final = (
+    "vm.add_to_other_config",
+    "vm.remove_from_other_config",
+    "vbd.eject",
+    "vbd.insert",
+    "pbd.plug",
+    "pbd.unplug",
+    "pbd.create",
+    "pbd.destroy",
+    "host.call_plugin",
+)
+"""What a migration, or some, need before they can be sent, or to take that back. Source: the API's minimum roles.
 
-PREPARING: Final = ("pbd.plug", "pbd.unplug", "pbd.create", "pbd.destroy", "host.call_plugin")
-"""What some migrations need before they can be sent, and a role that may migrate does not give. Source: datamodel."""
+The first four come with any role that may migrate; those on PBDs need pool-operator, and a plugin pool-admin.
+"""
+
+TIDYING: Final = ("task.cancel", "task.destroy", "vdi.remove_from_sm_config")
+"""What only a cancel or the tidying up after the arrival needs: without it the VM is moved all the same.
+
+That also unplugs, destroys and marks PBDs; marking them comes with the role that may destroy them.
+"""
 
 
 def find_may_migrate(conn: Connection) -> bool | None:
@@ -27,7 +45,10 @@ def find_may_migrate(conn: Connection) -> bool | None:
 
 
 def find_denied(conn: Connection) -> tuple[str, ...]:
-    """Return those of ``PREPARING`` that we may not call; none when that cannot be read. Read once in a connection."""
+    """Return what we may not call of ``PREPARING`` and ``TIDYING``; none when that cannot be read.
+
+    Read once in a connection.
+    """
     if conn.denied is None:
         _read(conn)
     return conn.denied or ()
@@ -48,9 +69,11 @@ def may_migrate(session: records.Record) -> bool | None:
 
 
 def list_denied(session: records.Record) -> tuple[str, ...]:
-    """Return those of ``PREPARING`` that the session of this record may not call; none where roles do not show."""
+    """Return what the session of this record may not call of those; none where roles do not show."""
     granted = _find_granted(session)
-    return () if isinstance(granted, bool | None) else tuple(name for name in PREPARING if name not in granted)
+    if isinstance(granted, bool | None):
+        return ()
+    return tuple(name for name in (*PREPARING, *TIDYING) if name not in granted)
 
 
 def _find_granted(session: records.Record) -> set[str] | Literal[True] | None:

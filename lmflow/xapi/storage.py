@@ -17,16 +17,14 @@ from lmflow.xapi import records
 from lmflow.xapi.connection import Connection
 from lmflow.xapi.fetch import find_by_uuid, find_record, read_each, read_where
 
-RUN_KEY: Final = "lmflow-run"
+RUN_KEY: Final = records.RUN_KEY
 """The key of a PBD's other_config that says by which run it was made, given with PBD.create.
 
 XAPI takes it and forgets it (source: xapi_pbd.ml, create_common); a release that keeps it proves more.
 """
 
-INTRODUCED_KEY: Final = "lmflow-introduced-for"
-"""The key of an SR's or a PBD's other_config that says for which VM alone it was introduced, by UUID."""
-
-MIRROR_KEY: Final = "base_mirror"
+INTRODUCED_KEY: Final = records.INTRODUCED_KEY
+MIRROR_KEY: Final = records.MIRROR_KEY
 
 _REFERENCE = re.compile(r"OpaqueRef:[^<\s]+")
 _MASK = "(device_config)"

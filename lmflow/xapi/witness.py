@@ -13,6 +13,7 @@ import time
 import urllib.parse
 import xmlrpc.client
 import zlib
+from collections.abc import Sequence
 from typing import Any
 from xml.parsers.expat import ExpatError
 
@@ -49,7 +50,7 @@ def ask(conn: Connection, host: Host, vm_uuid: str) -> WitnessView:
     if not host.address:
         return WitnessView(host.uuid, answered=False, reason="XAPI names no address of this host")
     line = _Line(conn.profile, host.address)
-    path = f"/services/xenops?session_id={urllib.parse.quote(conn.session_reference(), safe='')}"
+    path = _make_path(conn)
     reason = ""
     try:
         view = WitnessView(
@@ -68,6 +69,28 @@ def ask(conn: Connection, host: Host, vm_uuid: str) -> WitnessView:
     finally:
         line.close()
     return WitnessView(host.uuid, answered=False, reason=reason) if reason else view
+
+
+def find_power_states(conn: Connection, host: Host, vm_uuids: Sequence[str]) -> dict[str, str | None] | None:
+    """Return each VM's power state on that host, None for one it does not know; None when it does not answer for all.
+
+    Never raises for a witness that does not answer. One question for each VM, all within the profile's
+    ``witness_timeout_seconds``.
+    """
+    if not host.address:
+        return None
+    line = _Line(conn.profile, host.address)
+    path = _make_path(conn)
+    try:
+        return {uuid: _read_power_state(line, path, uuid) for uuid in vm_uuids}
+    except (_SilentError, _RefusedError, *_UNREADABLE):
+        return None
+    finally:
+        line.close()
+
+
+def _make_path(conn: Connection) -> str:
+    return f"/services/xenops?session_id={urllib.parse.quote(conn.session_reference(), safe='')}"
 
 
 class _Line:

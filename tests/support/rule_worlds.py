@@ -57,12 +57,23 @@ FAST_ODDITIES: tuple[dict[str, Any], ...] = (
 )
 
 
+PLAN = {"ha_enabled": True, "ha_host_failures_to_tolerate": 1, "ha_plan_exists_for": 1}
+HA_ODDITIES: tuple[dict[str, str], ...] = ({}, {"B": "5 GiB", "C": "8 GiB"})
+"""With a plan for one lost host, and memory so scarce that not every move leaves room for it."""
+STORAGE_ODDITIES = ("unplugged", "absent")
+"""How C stands to the SR that every VM has a disk on."""
+
 VM_CHOICES = [(key, value) for key, values in VM_ODDITIES.items() for value in values]
 PLACE_CHOICES = [
     *(("hosts", key, value) for key, values in HOST_ODDITIES.items() for value in values),
     *(("fast", "fields", value) for value in FAST_ODDITIES),
     *(("pool", key, value) for key, values in POOL_ODDITIES.items() for value in values),
 ]
+SHARED_CHOICES = [
+    *(("ha", "memory", value) for value in HA_ODDITIES),
+    *(("storage", "S", value) for value in STORAGE_ODDITIES),
+]
+"""What concerns all VMs of the pool."""
 
 
 def _make_host(name: str) -> dict[str, Any]:
@@ -95,6 +106,16 @@ def _spoil_place(world: dict[str, Any], kind: str, key: str, value: Any) -> None
         world["pool"][key] = value
         if key == "other_config":
             host["version"] = {"platform_version": "3.1.0"}
+    elif kind == "ha":
+        world["pool"].update(PLAN)
+        for name, memory in value.items():
+            get_item(world, "hosts", name)["memory"] = memory
+        for name in HOMES:
+            get_item(world, "vms", name)["fields"] = {"ha_always_run": True, "ha_restart_priority": "restart"}
+        get_item(world, "vms", "v")["memory"] = "4 GiB" if value else "1 GiB"
+    elif kind == "storage":
+        there = {} if value == "absent" else {"C": value}
+        get_item(world, "storage", key)["hosts"] = {"A": "plugged", "B": "plugged", **there}
     elif kind == "fast":
         host["networks"] = ["lan", "dmz", {"network": "fast", "fields": value}]
     else:
@@ -110,7 +131,7 @@ def _spoil_vm(vm: dict[str, Any], key: str, value: Any) -> None:
     elif key == "cds":
         vm["cds"] = [{"iso": "own.iso", "sr": f"iso-{home}"} if value == "local" else value]
     elif key == "is_control_domain":
-        vm["fields"] = {key: value}
+        vm.setdefault("fields", {})[key] = value
     else:
         vm[key] = value
     if vm.get("power_state", "Running") in {"Halted", "Suspended"} or vm.get("is_a_template"):
@@ -132,11 +153,11 @@ def make_world(of_v: Any, of_w: Any, place: Any) -> dict[str, Any]:
         ],
         "vms": [_make_vm(name, host) for name, host in HOMES.items()],
     }
+    if place is not None:
+        _spoil_place(world, *place)
     for name, oddity in (("v", of_v), ("w", of_w)):
         if oddity is not None:
             _spoil_vm(get_item(world, "vms", name), *oddity)
-    if place is not None:
-        _spoil_place(world, *place)
     return world
 
 
@@ -146,10 +167,11 @@ def list_worlds() -> list[tuple[dict[str, Any], bool]]:
     count = max(half, len(PLACE_CHOICES))
     columns = [[*choices, *[None] * count] for choices in (VM_CHOICES[:half], VM_CHOICES[half:], PLACE_CHOICES)]
     rows = list(zip(*columns, strict=False))[:count]
+    rows += [(None, None, place) for place in SHARED_CHOICES]
     return [(make_world(*row), row[2] is not None and row[2][0] == "fast") for row in rows]
 
 
 def worlds() -> st.SearchStrategy[dict[str, Any]]:
     """Draw a pool in which each of v, w and C may be odd."""
     vm = st.none() | st.sampled_from(VM_CHOICES)
-    return st.builds(make_world, vm, vm, st.none() | st.sampled_from(PLACE_CHOICES))
+    return st.builds(make_world, vm, vm, st.none() | st.sampled_from([*PLACE_CHOICES, *SHARED_CHOICES]))
