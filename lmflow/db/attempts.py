@@ -82,6 +82,12 @@ class AttemptStore:
         attempts = self.list(run_uuid)
         return attempts[-1] if attempts else None
 
+    def get_age_seconds(self, attempt: Attempt) -> float:
+        """Return how long ago the attempt was begun, by the database's clock; negative when that was set back."""
+        return (
+            self._transactor.read(lambda conn: float(conn.execute(sa.select(Now())).scalar_one())) - attempt.created_at
+        )
+
     def list(self, run_uuid: str) -> tuple[Attempt, ...]:
         """Return all attempts of a run, the first one first."""
         table = schema.attempts

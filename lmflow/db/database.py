@@ -12,12 +12,16 @@ from sqlalchemy import exc as sa_exc
 
 from lmflow.db import migrations, records, transactions
 from lmflow.db.attempts import AttemptStore
+from lmflow.db.clock import Now
 from lmflow.db.control import ControlStore
 from lmflow.db.engine import open_engine
 from lmflow.db.events import EventStore
 from lmflow.db.fence import Fence
 from lmflow.db.leases import LeaseStore
+from lmflow.db.pruning import PruneStore
 from lmflow.db.runs import FlowSpec, NewRun, RequestExists, RunStore
+from lmflow.db.selecting import RunFilter, Selection
+from lmflow.exceptions import DamagedError
 from lmflow.models import Run
 
 if TYPE_CHECKING:
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 
     from lmflow.db.backend import FencedBackend
 
-__all__ = ["AtomRow", "Database", "Fence", "FlowSpec", "NewRun", "RequestExists"]
+__all__ = ["AtomRow", "Database", "Fence", "FlowSpec", "NewRun", "RequestExists", "RunFilter", "Selection"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Database:
         self.attempts = AttemptStore(self._transactor)
         self.leases = LeaseStore(self._transactor)
         self.control = ControlStore(self._transactor)
+        self.past = PruneStore(self._transactor)
 
     @classmethod
     def open(cls, url: str, *, outage_seconds: float = 120.0) -> Self:
@@ -63,7 +68,7 @@ class Database:
         engine = open_engine(url)
         with _reported(engine):
             version = migrations.find_version(engine)
-            if version is None:
+            if version is None or migrations.is_unused(engine, version):
                 migrations.upgrade(engine)
                 version = migrations.find_version(engine)
             migrations.check_version(engine, version)
@@ -79,6 +84,10 @@ class Database:
         engine.dispose()
         return before or "", migrations.REVISIONS[-1]
 
+    def read_clock(self) -> float:
+        """Return the seconds since 1970 by the database's clock."""
+        return self._transactor.read(lambda conn: float(conn.execute(sa.select(Now())).scalar_one()))
+
     def taskflow_backend(self, run_uuid: str, fence: Fence) -> FencedBackend:
         """Return TaskFlow's backend for one run; each of its write transactions proves the fence first."""
         from lmflow.db import backend  # noqa: PLC0415 - TaskFlow is slow to import, and no use to most commands
@@ -88,10 +97,10 @@ class Database:
         return backend.FencedBackend(self._transactor, fence)
 
     def load_flow(self, run: Run, which: str) -> tf_models.FlowDetail:
-        """Return the flow detail ``move`` or ``settle`` with its atoms; LookupError when the run has none."""
+        """Return the flow detail ``move`` or ``settle`` with its atoms; DamagedError when the run has none."""
         detail = self._find_flow(run, which)
         if detail is None:
-            raise LookupError(f"run {run.uuid} has no {which} flow")
+            raise DamagedError(run.uuid, f"it has no {which} flow")
         return detail
 
     def atoms(self, run: Run, which: str) -> tuple[AtomRow, ...]:
@@ -103,7 +112,8 @@ class Database:
         from lmflow.db import backend  # noqa: PLC0415 - as above
 
         flow_uuid = {"move": run.move_uuid, "settle": run.settle_uuid}[which]
-        return self._transactor.read(lambda conn: backend.find_flow_detail(conn, flow_uuid))
+        with records.reading(run.uuid, f"its {which} flow"):
+            return self._transactor.read(lambda conn: backend.find_flow_detail(conn, flow_uuid))
 
     def close(self) -> None:
         """Close all connections and end all waiting for the database."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,24 @@ _REMEDY = (
     "postgresql+psycopg://user@host/name or mariadb+pymysql://user@host/name"
 )
 _CONNECT_SECONDS = 10
+_SILENCE_SECONDS = 60
+# libpq waits for an answer without an end. The kernel ends the connection when the partner is silent while nothing is
+# under way (keepalive), or does not confirm what was sent (milliseconds).
+_POSTGRESQL_SILENCE = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": _SILENCE_SECONDS * 1000,
+}
 _CONNECT_ARGS: dict[str, dict[str, Any]] = {
     # A partner that vanished without a word would otherwise hold a commit for hours.
-    "psycopg2": {"connect_timeout": _CONNECT_SECONDS, "keepalives_idle": 30, "keepalives_interval": 10},
-    "psycopg": {
+    "psycopg2": {"connect_timeout": _CONNECT_SECONDS, **_POSTGRESQL_SILENCE},
+    "psycopg": {"connect_timeout": _CONNECT_SECONDS, **_POSTGRESQL_SILENCE, "client_encoding": "utf8"},
+    "pymysql": {
         "connect_timeout": _CONNECT_SECONDS,
-        "keepalives_idle": 30,
-        "keepalives_interval": 10,
-        "client_encoding": "utf8",
+        "read_timeout": _SILENCE_SECONDS,
+        "write_timeout": _SILENCE_SECONDS,
     },
-    "pymysql": {"connect_timeout": _CONNECT_SECONDS, "read_timeout": 60, "write_timeout": 60},
     "mysqldb": {"connect_timeout": _CONNECT_SECONDS},
 }
 
@@ -142,12 +151,14 @@ def _open_sqlite(parsed: URL, mountinfo: Path) -> sa.Engine:
     path = Path(name).absolute()
     sqlite_file.check_place(path, mountinfo)
     sqlite_file.ensure_file(path)
+    # A file that is gone by then is an outage; SQLite would make a new one, in which there is nothing.
+    existing = f"file:{urllib.parse.quote(str(path))}?mode=rw"
     engine = sa.create_engine(
         parsed.set(database=str(path)),
+        creator=lambda: sqlite3.connect(existing, uri=True, timeout=BUSY_SECONDS, check_same_thread=False),
         poolclass=sa.QueuePool,
         pool_size=5,
         max_overflow=15,
-        connect_args={"timeout": BUSY_SECONDS},
     )
     sa.event.listen(engine, "connect", _prepare)
     sa.event.listen(engine, "begin", _begin)

@@ -12,6 +12,10 @@ from lmflow.db.transactions import Transactor
 from lmflow.exceptions import LeaseLost, LockedError
 from lmflow.models import Lease, Owner
 
+# An expiry that no lease ever has: it was let go of. One that has passed by may be the work of a clock that was set.
+_RELEASED_AT = 0.0
+_YEARS_SECONDS = 10 * 365 * 86400.0
+
 
 class LeaseStore:
     """One row a run, never deleted while the run exists: the token only ever grows."""
@@ -97,8 +101,13 @@ class LeaseStore:
     def release(self, fence: Fence) -> None:
         """Let go of the lease at once; nothing happens when it is no longer ours."""
         with fence.lock:
-            statement = _ours(fence).values(expires_at=Now(), token=schema.leases.c.token + 1)
+            statement = _ours(fence).values(expires_at=_RELEASED_AT, token=schema.leases.c.token + 1)
             self._transactor.write(lambda conn: conn.execute(statement))
+
+
+def is_released(lease: Lease) -> bool:
+    """Say whether its owner let go of it, rather than fell silent."""
+    return lease.expires_in_seconds < -_YEARS_SECONDS
 
 
 def _ours(fence: Fence) -> sa.Update:

@@ -13,7 +13,7 @@ from lmflow.db.engine import describe
 from lmflow.exceptions import ConfigurationError
 
 VERSION_TABLE = "lmflow_alembic_version"
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """All revisions, oldest first. They stand here too so that a look at the version does not import alembic."""
 
 _SCRIPTS = Path(__file__).parent / "alembic"
@@ -33,6 +33,14 @@ def find_version(engine: sa.Engine) -> str | None:
         return conn.execute(sa.select(table.c.version_num)).scalar()
 
 
+def is_unused(engine: sa.Engine, found: str) -> bool:
+    """Tell whether an older database never held a run: whoever was to fill it was killed, and MariaDB kept a part."""
+    if found not in REVISIONS[:-1]:
+        return False
+    with engine.execution_options(lmflow_reading=True).begin() as conn:
+        return conn.execute(sa.select(sa.table("lmflow_runs", sa.column("uuid"))).limit(1)).first() is None
+
+
 def check_version(engine: sa.Engine, found: str | None) -> None:
     """Raise ConfigurationError with the remedy unless the version that the database has is exactly ours."""
     ours = REVISIONS[-1]
@@ -47,10 +55,10 @@ def check_version(engine: sa.Engine, found: str | None) -> None:
     )
 
 
-def upgrade(engine: sa.Engine) -> None:
+def upgrade(engine: sa.Engine, revision: str = "head") -> None:
     """Bring TaskFlow's tables and ours to this version, under a lock: any number of processes may try at once.
 
-    ConfigurationError when the database is newer than we are.
+    ConfigurationError when the database is newer than we are. Tests ask for an older ``revision``.
     """
     import alembic.command  # noqa: PLC0415 - slow to import, and needed once in a database's life
     import alembic.config  # noqa: PLC0415
@@ -66,7 +74,7 @@ def upgrade(engine: sa.Engine) -> None:
             raise _newer(engine, found)
         try:
             _upgrade_taskflow(conn)
-            alembic.command.upgrade(config, "head")
+            alembic.command.upgrade(config, revision)
         except alembic.util.CommandError as error:
             raise ConfigurationError(
                 f"the tables of the database {_name(engine)} are not lmflow's: {error}",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from lmflow.db import schema
 from lmflow.db.clock import Now
+from lmflow.exceptions import DamagedError
 from lmflow.models import Attempt, Event, Lease, MoveRequest, Owner, Run, RunState
 
 _REFERENCE = re.compile(r"OpaqueRef:[0-9A-Za-z][0-9A-Za-z-]{7,}")
@@ -48,54 +50,73 @@ def check_session_uuid(text: str) -> None:
         raise ValueError("a session is stored by its UUID; its reference is a secret")
 
 
+@contextlib.contextmanager
+def reading(run_uuid: str, what: str) -> Iterator[None]:
+    """Turn what a row is that no lmflow has written into DamagedError."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise DamagedError(run_uuid, f"{what}: {type(error).__name__}: {mask(str(error))}") from error
+
+
 def make_run(row: sa.Row[Any]) -> Run:
-    """Make a run of a row of ``lmflow_runs``."""
-    return Run(
-        uuid=row.uuid,
-        kind=row.kind,
-        state=RunState(row.state),
-        phase=row.phase,
-        request=MoveRequest.from_json(json.loads(row.request)),
-        logbook_uuid=row.logbook_uuid,
-        move_uuid=row.move_uuid,
-        settle_uuid=row.settle_uuid,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        summary=row.summary,
-        parent_uuid=row.parent_uuid,
-        priority=row.priority,
-    )
+    """Make a run of a row of ``lmflow_runs``. DamagedError."""
+    with reading(row.uuid, "its row of lmflow_runs"):
+        return Run(
+            uuid=row.uuid,
+            kind=row.kind,
+            state=RunState(row.state),
+            phase=row.phase,
+            request=MoveRequest.from_json(json.loads(row.request)),
+            logbook_uuid=row.logbook_uuid,
+            move_uuid=row.move_uuid,
+            settle_uuid=row.settle_uuid,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            summary=row.summary,
+            parent_uuid=row.parent_uuid,
+            priority=row.priority,
+        )
 
 
 def make_event(row: sa.Row[Any]) -> Event:
-    """Make an event of a row of ``lmflow_events``."""
-    return Event(
-        sequence=row.sequence,
-        run_uuid=row.run_uuid,
-        at=row.at,
-        kind=row.kind,
-        version=row.version,
-        data=json.loads(row.data),
-    )
+    """Make an event of a row of ``lmflow_events``. DamagedError."""
+    with reading(row.run_uuid, f"its event {row.sequence}"):
+        return Event(
+            sequence=row.sequence,
+            run_uuid=row.run_uuid,
+            at=row.at,
+            kind=row.kind,
+            version=row.version,
+            data=_load_object(row.data),
+        )
 
 
 def make_attempt(row: sa.Row[Any]) -> Attempt:
-    """Make an attempt of a row of ``lmflow_attempts``."""
-    return Attempt(
-        uuid=row.uuid,
-        run_uuid=row.run_uuid,
-        number=row.number,
-        state=row.state,
-        created_at=row.created_at,
-        session_uuid=row.session_uuid,
-        starts=json.loads(row.starts),
-        disabled=tuple(json.loads(row.disabled)),
-        domid=row.domid,
-        task_uuid=row.task_uuid,
-        ref_digits=row.ref_digits,
-        progress=row.progress,
-        outcome=row.outcome,
-    )
+    """Make an attempt of a row of ``lmflow_attempts``. DamagedError."""
+    with reading(row.run_uuid, f"its attempt {row.number}"):
+        return Attempt(
+            uuid=row.uuid,
+            run_uuid=row.run_uuid,
+            number=row.number,
+            state=row.state,
+            created_at=row.created_at,
+            session_uuid=row.session_uuid,
+            starts=_load_object(row.starts),
+            disabled=tuple(json.loads(row.disabled)),
+            domid=row.domid,
+            task_uuid=row.task_uuid,
+            ref_digits=row.ref_digits,
+            progress=row.progress,
+            outcome=row.outcome,
+        )
+
+
+def _load_object(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise TypeError(f"{type(value).__name__} where an object belongs")
+    return value
 
 
 def select_lease(run_uuid: str) -> sa.Select[Any]:

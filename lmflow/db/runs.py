@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from lmflow.db import records, schema
+from lmflow.db import records, schema, selecting
 from lmflow.db.clock import Now
 from lmflow.db.fence import Fence
 from lmflow.db.leases import locked_by
+from lmflow.db.selecting import RunFilter, Selection
 from lmflow.db.transactions import Transactor
 from lmflow.exceptions import LmflowError, LockedError, UsageError
 from lmflow.models import MoveRequest, Owner, Run, RunState
@@ -177,9 +178,8 @@ class RunStore:
 
     def find_by_prefix(self, text: str) -> tuple[Run, ...]:
         """Return the runs (at most 20) whose UUID begins with the text, newest first; none for an empty text."""
-        if not text:
-            return ()
-        return self._select(_RUNS.c.uuid.startswith(text.lower(), autoescape=True), limit=_PREFIX_LIMIT)
+        condition = selecting.make_prefix_condition(text)
+        return () if condition is None else self._select(condition, limit=_PREFIX_LIMIT)
 
     def find_by_request_id(self, request_id: str) -> Run | None:
         """Return the run that a request id names."""
@@ -206,9 +206,15 @@ class RunStore:
         self._transactor.read(lambda conn: _check_vm_is_free(conn, request))
 
     def list(self, *, states: Collection[RunState] | None = None, limit: int | None = 100) -> tuple[Run, ...]:
-        """Return runs in any of these states, newest first; None for all states, and for all of them."""
-        wanted = sa.true() if states is None else _RUNS.c.state.in_([state.value for state in states])
-        return self._select(wanted, limit=limit)
+        """Return runs in any of these states, newest first; None for all states, and for all of them.
+
+        A run whose row cannot be read is left out: ``select`` names it.
+        """
+        return self.select(RunFilter(states=states), limit=limit).runs
+
+    def select(self, wanted: RunFilter, *, limit: int | None = 100) -> Selection:
+        """Return the newest runs that are wanted, with those of them that cannot be read."""
+        return self._transactor.read(lambda conn: selecting.select(conn, wanted, limit))
 
     def set_state(self, fence: Fence, state: RunState, *, phase: str | None = None, summary: str = "") -> None:
         """Store how the run stands, with an event; a terminal state lets the VM go, any other holds it.
@@ -241,7 +247,7 @@ class RunStore:
             return self._transactor.write(work, fence)
 
     def _select(self, condition: sa.ColumnElement[bool], *, limit: int | None) -> tuple[Run, ...]:
-        query = sa.select(_RUNS).where(condition).order_by(_RUNS.c.created_at.desc(), _RUNS.c.uuid).limit(limit)
+        query = sa.select(_RUNS).where(condition).order_by(_RUNS.c.created_at.desc(), _RUNS.c.uuid.desc()).limit(limit)
         return self._transactor.read(lambda conn: tuple(records.make_run(row) for row in conn.execute(query)))
 
 
@@ -294,6 +300,7 @@ def _make_values(run_uuid: str, request: MoveRequest, kind: str) -> dict[str, An
         "pool_profile": request.pool_profile,
         "pool_uuid": request.pool_uuid,
         "vm_uuid": request.vm_uuid,
+        "vm_name": request.vm_name[: schema.NAME_LENGTH],
         "request": records.to_text(request.to_json()),
         "created_at": Now(),
         "updated_at": Now(),

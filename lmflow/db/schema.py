@@ -12,6 +12,8 @@ metadata = sa.MetaData()
 UUID_LENGTH = 64
 REQUEST_ID_LENGTH = 190
 """Longest request id in characters: four bytes each, it still fits into MariaDB's smallest key limit (767)."""
+NAME_LENGTH = 180
+"""How much of a VM's name is kept to be looked for, in characters; with a moment beside it, it fits as well."""
 
 
 MARIADB: dict[str, Any] = {
@@ -57,6 +59,8 @@ runs = sa.Table(
     sa.Column("pool_profile", sa.String(255), nullable=False),
     sa.Column("pool_uuid", sa.String(UUID_LENGTH), nullable=False),
     sa.Column("vm_uuid", sa.String(UUID_LENGTH), nullable=False),
+    # empty where an lmflow of revision 0001 wrote the row; the whole name is in the request
+    sa.Column("vm_name", sa.String(NAME_LENGTH), nullable=False, server_default=""),
     # "pool/vm" while the run is active, NULL afterwards: every database lets a unique key hold many NULLs
     sa.Column("active_key", sa.String(140), unique=True),
     sa.Column("request", LongText(), nullable=False),
@@ -68,6 +72,8 @@ runs = sa.Table(
     sa.Column("summary", LongText(), nullable=False),
     sa.Index("ix_lmflow_runs_state", "state", "created_at"),
     sa.Index("ix_lmflow_runs_parent_uuid", "parent_uuid"),
+    sa.Index("ix_lmflow_runs_vm_name", "vm_name", "created_at"),
+    sa.Index("ix_lmflow_runs_vm_uuid", "vm_uuid", "created_at"),
 )
 
 events = sa.Table(

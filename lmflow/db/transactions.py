@@ -39,6 +39,12 @@ _POSTGRESQL_FORBIDDEN = frozenset({"42501"})
 _CAUSE_LENGTH = 300
 
 
+class _Outage(threading.local):
+    """Since when the calls of one thread have failed; None while they succeed."""
+
+    since: float | None = None
+
+
 class Transactor:
     """Runs work in transactions of one engine.
 
@@ -60,7 +66,7 @@ class Transactor:
         self._closing = threading.Event()
         self._sleep = sleep or self._closing.wait
         self._monotonic = monotonic
-        self._down_since: float | None = None
+        self._outage = _Outage()
 
     def close(self) -> None:
         """End all waiting: who waits for the database, such as a heartbeat's thread, gives up at once."""
@@ -103,19 +109,20 @@ class Transactor:
                 self._sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
                 delay = min(delay * 2, 2.0)
             else:
-                self._down_since = None
+                self._outage.since = None
                 return result
 
     def _give_up_in_time(self, error: Exception) -> None:
         """Raise UnreachableError once the outage lasts too long.
 
-        The clock of an outage runs on over calls until one succeeds: TaskFlow repeats a failed save by itself
-        twice, and three full waits would be three times what was asked for.
+        The clock of an outage runs on over a thread's calls until one succeeds: TaskFlow repeats a failed save by
+        itself twice, and three full waits would be three times what was asked for. What other threads can do says
+        nothing: where a disk is full, a heartbeat still finds room in its row.
         """
         now = self._monotonic()
-        if self._down_since is None:
-            self._down_since = now
-        down = now - self._down_since
+        if self._outage.since is None:
+            self._outage.since = now
+        down = now - self._outage.since
         if down >= self._outage_seconds or self._closing.is_set():
             raise unreachable(self.engine, error, down) from error
 
