@@ -190,3 +190,39 @@ def test_an_errors_words_hold_no_password() -> None:
     assert "hidden" not in f"{lost.value} {lost.value.tried} {lost.value.advice}"
     assert "127.0.0.1" in lost.value.message
     engine.dispose()
+
+
+def test_sixty_seconds_are_waited_out_within_the_usual_patience(engine: sa.Engine, home: Path, clock: Clock) -> None:
+    away = _take_away(engine, home)
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        if clock.now >= 1060 and away.exists():
+            shutil.move(away, home)
+
+    transactor = Transactor(engine, sleep=sleep, monotonic=clock.monotonic)
+    assert transactor.write(_insert) == 1
+    assert 60 <= clock.now - 1000 < 64
+
+
+def test_what_other_threads_can_do_does_not_prolong_an_outage(engine: sa.Engine, clock: Clock) -> None:
+    with engine.begin() as conn:
+        conn.exec_driver_sql("CREATE TABLE big (x BLOB)")
+        pages = conn.exec_driver_sql("PRAGMA page_count").scalar()
+
+    def fill(conn: sa.Connection) -> None:
+        conn.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        conn.exec_driver_sql("INSERT INTO big SELECT randomblob(100000)")
+
+    def beat() -> None:
+        thread = threading.Thread(
+            target=transactor.read, args=(lambda conn: conn.exec_driver_sql("SELECT 1").scalar(),)
+        )
+        thread.start()
+        thread.join()
+
+    clock.then = dict.fromkeys(range(1, 200), beat)
+    transactor = Transactor(engine, outage_seconds=60, sleep=clock.sleep, monotonic=clock.monotonic)
+    with pytest.raises(UnreachableError, match="database or disk is full"):
+        transactor.write(fill)
+    assert clock.now - 1000 < 64
