@@ -27,7 +27,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 # They take longest; begun last, one of them would keep one worker busy while the others have nothing left to do.
 LONG = (
     "test_pages", "test_cli_border", "test_databases", "test_exit_codes", "test_schemas", "test_examples", "test_tools",
-    "test_mutants", "test_cli_demo", "every_boundary", "test_cli_ways", "45b", "45c",
+    "test_mutants", "test_kill_matrix", "test_kill_mutants", "test_cli_demo", "every_boundary", "test_cli_ways",
+    "45b", "45c",
 )  # fmt: skip
 
 

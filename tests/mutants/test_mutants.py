@@ -44,18 +44,18 @@ MUTANTS = {
         "d: PBD",
     ),
     "reports success early": Mutant(
-        "lmflow/verdict/decide.py",
-        "        return Verdict(VerdictKind.RE_ATTACH, f\"the task is still migrating",
-        "        return Verdict(VerdictKind.CONCLUDE, f\"the task is still migrating",
+        "lmflow/verdict/table.py",
+        "        \"task-pending\", RE_ATTACH,",
+        "        \"task-pending\", CONCLUDE,",
         f"{KILLED}::test_51_a_living_owner_is_not_robbed",
         "says success",
     ),
     "takes the database's Halted for the truth": Mutant(
         "lmflow/verdict/decide.py",
-        "    if not seen.settled and seen.overdue:\n",
-        "    if seen.power_state == \"Halted\":\n"
-        "        return Verdict(VerdictKind.ROLL_BACK, \"XAPI says Halted\", \"xapi\")\n"
-        "    if not seen.settled and seen.overdue:\n",
+        "    row = next(row for row in table if row.fits(features))\n",
+        "    row = next(row for row in table if row.fits(features))\n"
+        "    if row.name == \"pool-settling\" and seen.power_state == \"Halted\":\n"
+        "        return Verdict(type(row.kind).ROLL_BACK, \"XAPI says Halted\", \"xapi\")\n",
         f"{FAILURE}::test_45c_without_a_witness_it_is_unknown",
         "says failed",
     ),

@@ -9,11 +9,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from tests.support import nursery
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -21,11 +22,11 @@ STOP_SECONDS = 10.0
 
 @dataclasses.dataclass
 class SimulatedPool:
-    """A running ``python -m lmflow.simulator``. ``ready`` is its ready file, ``first`` its state at the start."""
+    """A running simulator, in a process of its own. ``ready`` is its ready file, ``first`` its state at the start."""
 
     name: str
     directory: Path
-    process: subprocess.Popen[bytes]
+    process: nursery.Child
     ready: Mapping[str, Any]
     first: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     password_file: Path = Path()
@@ -127,13 +128,12 @@ def start_pool(
     directory.mkdir(parents=True, exist_ok=True)
     ready_file = directory / "ready.json"
     source = ["--pool-db" if str(world).endswith((".xml", ".xml.gz")) else "--world", str(world)]
-    command = [sys.executable, "-m", "lmflow.simulator", *source, "--ready-file", str(ready_file)]
-    command += ["--control-port", "0"]
+    words = [*source, "--ready-file", str(ready_file), "--control-port", "0"]
     # A test run that is killed leaves nobody to end it.
-    command += ["--time-scale", str(time_scale), "--idle-exit", "300", *options]
+    words += ["--time-scale", str(time_scale), "--idle-exit", "300", *options]
     with (directory / "simulator.log").open("ab") as log:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory, start_new_session=True
+        process = nursery.start(
+            words, cwd=directory, env=os.environ, stdout=log.fileno(), stderr=log.fileno(), program="simulator"
         )
     try:
         ready = _wait_until_ready(process, ready_file, directory / "simulator.log")
@@ -146,7 +146,7 @@ def start_pool(
     return pool
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], ready_file: Path, log: Path) -> dict[str, Any]:
+def _wait_until_ready(process: nursery.Child, ready_file: Path, log: Path) -> dict[str, Any]:
     limit = time.monotonic() + START_SECONDS
     while not ready_file.exists():
         assert process.poll() is None, f"the simulator ended with {process.returncode}: {log.read_text()}"

@@ -190,6 +190,17 @@ class Scene:
             rows = database.execute(_RUNS).fetchall()
         return [_make_run(*row) for row in rows]
 
+    def read(self, statement: str) -> list[Any]:
+        """Read the database, wherever it is; nothing while its tables are not there yet."""
+        if self.server_url:
+            return self.read_server(statement)
+        if not self.database_file.exists():
+            return []
+        database = sqlite3.connect(self.database_file, timeout=30)
+        with contextlib.closing(database), contextlib.suppress(sqlite3.OperationalError):
+            return database.execute(statement).fetchall()
+        return []
+
     def read_server(self, statement: str) -> list[Any]:
         """Read the database on the server; nothing while its tables are not there yet."""
         engine = sa.create_engine(self.server_url, poolclass=sa.NullPool)

@@ -1,0 +1,73 @@
+"""The kill matrix: the command killed from outside at every point of a migration, and at seeded pairs of them.
+
+Each test has one pool and one database for its share of the schedules. What is shown: it ends right, with one
+migration, no VM is started, nothing is left; and no death of the process alone leaves anything for a person to decide.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.kill_flows import FAULTY
+from tests.support.kill_matrix import MIN_PAIRS, PARTS, Budget, Points, find_points, make_pair, make_schedules
+from tests.support.kill_points import run_schedule
+from tests.support.kill_runs import Bench, open_bench
+from tests.support.servers import KINDS, Servers
+
+LOG = logging.getLogger(__name__)
+Common = tuple[Points, Budget]
+SHARES = [(part, number) for part, count in PARTS.items() if part != "pairs" for number in range(count)]
+
+
+@pytest.fixture(scope="session")
+def common(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Common:
+    """The points of this test run, and its time."""
+    worker = hasattr(request.config, "workerinput")
+    directory = tmp_path_factory.getbasetemp()
+    directory = directory.parent if worker else directory
+    return find_points(directory), Budget(directory, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+@contextlib.contextmanager
+def open_part(part: str, room: int, servers: Servers) -> Iterator[Bench]:
+    with contextlib.ExitStack() as opened:
+        url = opened.enter_context(servers.shared(part).fresh_database()) if part in KINDS else ""
+        flow = next(iter(FAULTY)) if part == "toolstacks" else ""
+        bench = opened.enter_context(open_bench(room, url=url, header=part != "no-header", flow=flow))
+        yield bench
+        bench.judge(unmarked_tasks=part == "no-header")
+
+
+@pytest.mark.parametrize(("part", "number"), SHARES, ids=[f"{part}-{number}" for part, number in SHARES])
+def test_killed_at_a_point(part: str, number: int, common: Common, servers: Servers) -> None:
+    points, budget = common
+    share = make_schedules(part, points)[number :: PARTS[part]]
+    kills = sum(len(each.kills) for each in share)
+    missed = []
+    with budget.spend(kills), open_part(part, len(share) + kills // 2 + 10, servers) as bench:
+        for schedule in share:
+            missed += run_schedule(bench, schedule)
+    LOG.info("%s-%d: %d points, %d migrations, not reached: %s", part, number, kills, len(bench.told), missed)
+    assert len(missed) <= 1 + kills // 10, missed
+
+
+@pytest.mark.parametrize("number", range(PARTS["pairs"]))
+def test_killed_twice(number: int, common: Common, servers: Servers, request: pytest.FixtureRequest) -> None:
+    points, budget = common
+    seed = f"{request.config.getoption('randomly_seed', 0)}-{number}"
+    chance = random.Random(seed)  # noqa: S311 - not a secret
+    singles = sum(len(each.kills) for part in PARTS if part != "pairs" for each in make_schedules(part, points))
+    end = time.monotonic() + budget.find_share(singles, PARTS["pairs"])
+    count, room = 0, 60
+    with open_part("sqlite", room, servers) as bench:
+        while count < MIN_PAIRS // PARTS["pairs"] or (time.monotonic() < end and count < room):
+            bench.run(make_pair(points, chance))
+            count += 1
+    LOG.info("seed %s: %d pairs", seed, count)

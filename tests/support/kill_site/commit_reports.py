@@ -1,0 +1,102 @@
+"""The commits of a process, reported from inside SQLAlchemy: the product knows nothing of it.
+
+Each transaction that writes is told to a socket before and after its commit, and goes on only when it is answered: who
+listens may kill the process instead, or look around while it stands still. This holds for every database alike.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from typing import Any
+
+VARIABLE = "LMFLOW_TEST_COMMITS"
+"""The environment variable with the path of the socket; without it nothing is reported."""
+
+_WRITING = ("INSERT INTO ", "UPDATE ", "DELETE FROM ", "CREATE TABLE ", "ALTER TABLE ")
+
+
+class _Reporter:
+    """One connection for the process; its threads report one at a time."""
+
+    def __init__(self, path: str) -> None:
+        self._lock = threading.Lock()
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(path)
+        self._transaction = threading.local()
+
+    def note(self, _conn: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:
+        """Keep what a statement writes until the commit of its thread."""
+        text = " ".join(statement.split())
+        written = next((text.removeprefix(each).split()[0] for each in _WRITING if text.startswith(each)), "")
+        if written:
+            given = (getattr(context, "compiled_parameters", None) or [{}])[0]
+            self._words().append(_describe(written.strip('`"'), given))
+
+    def forget(self) -> None:
+        """Forget a transaction that was rolled back."""
+        self._words().clear()
+
+    def take(self) -> str:
+        """Return what the thread's transaction has written, and begin anew."""
+        words = self._words()
+        told = [word for word in words if word != "leases"] or words[:1]  # every fenced write renews its proof
+        text = " + ".join(dict.fromkeys(told))
+        words.clear()
+        return text
+
+    def tell(self, moment: str, what: str) -> None:
+        """Report and wait for the answer; for ever, if there is none."""
+        line = json.dumps({"moment": moment, "what": what}).encode() + b"\n"
+        with self._lock:
+            self._socket.sendall(line)
+            if not self._socket.recv(1):
+                os._exit(99)  # nobody listens any more
+
+    def _words(self) -> list[str]:
+        if not hasattr(self._transaction, "words"):
+            self._transaction.words = []
+        words: list[str] = self._transaction.words
+        return words
+
+
+def _describe(table: str, given: dict[str, Any]) -> str:
+    name = table.removeprefix("lmflow_")
+    if name == "attempts" and "progress" in given and "number" not in given:
+        return "progress"
+    if name != "events" or "kind" not in given:
+        return name
+    if given["kind"] != "atom":
+        return str(given["kind"])
+    data = json.loads(given["data"])
+    return f"{data['atom']} {data['state']}"
+
+
+def install() -> None:
+    """Report from now on, if the environment says where to."""
+    path = os.environ.get(VARIABLE)
+    if not path:
+        return
+    from sqlalchemy import event  # noqa: PLC0415 - processes that report nothing do not need it
+    from sqlalchemy.engine import Engine, default  # noqa: PLC0415 - as above
+
+    reporter, dialect = _Reporter(path), default.DefaultDialect
+    commit, roll_back = dialect.do_commit, dialect.do_rollback
+
+    def do_commit(self: Any, connection: Any) -> None:
+        what = reporter.take()
+        if what:
+            reporter.tell("before", what)
+        commit(self, connection)
+        if what:
+            reporter.tell("after", what)
+
+    def do_rollback(self: Any, connection: Any) -> None:
+        reporter.forget()
+        roll_back(self, connection)
+
+    dialect.do_commit = do_commit  # type: ignore[method-assign]
+    dialect.do_rollback = do_rollback  # type: ignore[method-assign]
+    event.listen(Engine, "before_cursor_execute", reporter.note)
