@@ -46,6 +46,19 @@ class ConfigurationError(UsageError):
     code = "CONFIGURATION"
 
 
+class DamagedError(ConfigurationError):
+    """What the database holds of a run cannot be read: somebody else wrote it, or it was broken. Others are not."""
+
+    code = "DAMAGED"
+
+    def __init__(self, run_uuid: str, problem: str) -> None:
+        super().__init__(
+            f"the record of run {run_uuid} cannot be used: {problem}",
+            advice="restore that run from a backup of the database, and look in the pool where its VM runs",
+        )
+        self.run_uuid = run_uuid
+
+
 class PluginError(ConfigurationError):
     """A rule, strategy or hook that somebody added cannot be used, raised, took too long, or answered nonsense."""
 
@@ -69,7 +82,10 @@ class UnknownUUIDError(UsageError, RefusedError):
 
 
 class MigrationFailedError(LmflowError):
-    """The migration was tried and the VM is verified elsewhere than on the destination."""
+    """The migration was tried and the VM is verified elsewhere than on the destination.
+
+    ``elsewhere``: what it failed of might not be so with another destination.
+    """
 
     code = "FAILED"
 
@@ -81,10 +97,12 @@ class MigrationFailedError(LmflowError):
         xapi_params: Sequence[str] = (),
         state_now: str = "",
         advice: str = "",
+        elsewhere: bool = True,
     ) -> None:
         super().__init__(message, advice=advice, state_now=state_now)
         self.xapi_code = xapi_code
         self.xapi_params = tuple(xapi_params)
+        self.elsewhere = elsewhere
 
 
 class CancelledError(MigrationFailedError):

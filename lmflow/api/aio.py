@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -13,7 +13,9 @@ from typing import Any, Self, TypeVar, Unpack
 from lmflow import visualize
 from lmflow.api.client import Client
 from lmflow.api.driving import Notify
+from lmflow.api.records import WantedRuns
 from lmflow.api.ways import Ways
+from lmflow.db.database import Selection
 from lmflow.models import (
     Cancellation,
     CheckReport,
@@ -23,7 +25,10 @@ from lmflow.models import (
     Outcome,
     PoolObject,
     PoolProfile,
+    Pruned,
+    ResumePlan,
     Run,
+    RunState,
     Site,
     StatusReport,
     Waits,
@@ -119,6 +124,10 @@ class AsyncClient:
         client = self._entered
         return await self._drive(steering, lambda hand: client.resume(run, steering=hand))
 
+    async def plan_resume(self, selector: str = "") -> tuple[ResumePlan, ...]:
+        """Say what a resume of that run, or of every run that it would take up, would do; changes nothing."""
+        return await self._look(lambda client: client.plan_resume(selector))
+
     async def resolve(self, run: str, *, runs_on: str, reason: str, steering: Steering | None = None) -> Outcome:
         """Record a person's decision on where the VM of an unknown run is, and end the run by it."""
         client = self._entered
@@ -188,9 +197,25 @@ class AsyncClient:
         """Return the picture of a run."""
         return await self._look(lambda client: client.picture(run))
 
-    async def runs(self, *, active_only: bool = False, limit: int | None = 100) -> tuple[Run, ...]:
-        """Return the latest runs, newest first."""
-        return await self._look(lambda client: client.runs(active_only=active_only, limit=limit))
+    async def runs(
+        self, *, active_only: bool = False, limit: int | None = 100, **wanted: Unpack[WantedRuns]
+    ) -> tuple[Run, ...]:
+        """Return the latest runs, newest first; all as in ``Client.runs``."""
+        return await self._look(lambda client: client.runs(active_only=active_only, limit=limit, **wanted))
+
+    async def find_runs(
+        self, *, active_only: bool = False, limit: int | None = 100, **wanted: Unpack[WantedRuns]
+    ) -> Selection:
+        """Return the latest runs, and of those that cannot be read what is wrong with them (``damaged``)."""
+        return await self._look(lambda client: client.find_runs(active_only=active_only, limit=limit, **wanted))
+
+    async def prune(
+        self, *, older_than_seconds: float, states: Collection[RunState] = (), keep: int = 0, delete: bool = False
+    ) -> Pruned:
+        """Delete what is known of old requests that ended, or only say what that would be; as ``Client.prune``."""
+        return await self._look(
+            lambda client: client.prune(older_than_seconds=older_than_seconds, states=states, keep=keep, delete=delete)
+        )
 
     async def run(self, text: str) -> Run:
         """Return the run of that UUID, unique beginning of one, or request id; UsageError with candidates."""

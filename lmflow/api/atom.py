@@ -11,7 +11,15 @@ from taskflow import task
 from lmflow.api.asking import check_same, make_wanted
 from lmflow.api.client import Client
 from lmflow.api.ways import Ways, split
-from lmflow.exceptions import CancelledError, FlowSuspended, LmflowError, MigrationFailedError, RefusedError, UsageError
+from lmflow.exceptions import (
+    CancelledError,
+    FlowSuspended,
+    LmflowError,
+    LockedError,
+    MigrationFailedError,
+    RefusedError,
+    UsageError,
+)
 from lmflow.models import Outcome, Run, RunState
 from lmflow.tasks.steering import Steering
 
@@ -135,6 +143,8 @@ def make_result(outcome: Outcome) -> dict[str, Any]:
     if not run.state.is_terminal:
         raise FlowSuspended(outcome.reason or _reason_of(run), f"run {run.uuid} is {run.state}: {outcome.vm_state}")
     message = f"run {run.uuid} {run.state}: {run.summary}"
+    if outcome.reason == "locked":
+        raise LockedError(message, advice=outcome.advice)
     if run.state is RunState.REFUSED:
         raise RefusedError(message, findings=outcome.findings, state_now=outcome.vm_state, advice=outcome.advice)
     left = f"; left in the pool: {'; '.join(outcome.left)}" if outcome.left else ""

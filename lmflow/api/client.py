@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Unpack
 
-from lmflow import visualize
+from lmflow import checks, visualize
 from lmflow.api import asking
 from lmflow.api.asking import Wanted, make_wanted
 from lmflow.api.driving import Driving
 from lmflow.api.ways import Ways
 from lmflow.db.database import RequestExists
-from lmflow.exceptions import LmflowError, LockedError, UnreachableError, UsageError
+from lmflow.exceptions import DamagedError, LmflowError, LockedError, UnreachableError, UsageError
 from lmflow.flows.move import make_move_flow
 from lmflow.flows.settle import make_settle_flow
 from lmflow.models import (
@@ -22,11 +22,13 @@ from lmflow.models import (
     MoveRequest,
     Notice,
     Outcome,
+    ResumePlan,
     Run,
+    RunState,
     StatusReport,
     WhyReport,
 )
-from lmflow.runner import checking, reports, runs
+from lmflow.runner import checking, plans, reports, runs
 from lmflow.runner.cancels import cancel_run
 from lmflow.runner.conditions import is_to_be_taken_up
 from lmflow.runner.resolving import Decision, resolve_run
@@ -72,7 +74,8 @@ class Client(Driving):
         ``reason`` and ``requested_by``, else this process's user, are kept with the run, and so are the ``ways``: a
         resume goes by them.
         UsageError for names and for ways that contradict each other, or another request's; RefusedError, LockedError
-        when another run holds the VM, UnreachableError.
+        when another run holds the VM, UnreachableError. Where a run of another database was faster by a moment, the
+        outcome's ``reason`` is ``locked``.
         """
         wanted = make_wanted(
             vm, destination, ways=ways, request_id=request_id, reason=reason, requested_by=requested_by
@@ -97,7 +100,10 @@ class Client(Driving):
             return (self._resume(self.run(run), steering),)
         steering = steering or Steering()
         outcomes: list[Outcome] = []
-        for found in self.runs(active_only=True, limit=None):
+        open_runs = self.find_runs(active_only=True, limit=None)
+        for damaged in open_runs.damaged:
+            self._notify(Notice(kind="message", text=damaged.message, run_uuid=damaged.run_uuid))
+        for found in open_runs.runs:
             if not is_to_be_taken_up(self._database, found):
                 continue
             try:
@@ -109,12 +115,30 @@ class Client(Driving):
                 break
         return tuple(outcomes)
 
+    def plan_resume(self, selector: str = "") -> tuple[ResumePlan, ...]:
+        """Say what a resume of that run, or of every run that it would take up, would do. Changes nothing.
+
+        A run is told by its UUID, a unique beginning of one, its request id, or the VM of an open run. What would keep
+        a resume from it (a living owner, another pool, an unreachable one) is said in its plan. Blocks as ``why``.
+        """
+        checks.find_rules_for(self._site)
+        if selector:
+            found = [self.run(selector)]
+        else:
+            every = self.runs(active_only=True, limit=None)
+            found = [run for run in every if is_to_be_taken_up(self._database, run)]
+        return tuple(self._plan(self._database.runs.get_newest(run.uuid)) for run in found)
+
+    def _plan(self, run: Run) -> ResumePlan:
+        return plans.make_plan(self._database, lambda: self._open(run.request.pool_profile), run, waits=self._waits)
+
     def _tell_left(self, run: Run, error: LmflowError) -> Outcome:
         text = f"run {run.uuid[:8]} of {run.request.vm_name}: {error.message}"
         self._notify(Notice(kind="message", text=text, run_uuid=run.uuid))
         reason = next((word for kind, word in _LEFT if isinstance(error, kind)), "error")
         place = f"cannot say where {run.request.vm_name} is: {error.message}"
-        return dataclasses.replace(self._recall(run, reason), vm_state=place, advice=error.advice)
+        told = Outcome(run, reason=reason) if isinstance(error, DamagedError) else self._recall(run, reason)
+        return dataclasses.replace(told, vm_state=place, advice=error.advice)
 
     def cancel(
         self,
@@ -189,7 +213,13 @@ class Client(Driving):
                 ask_pool=ask_pool,
                 site=self._site,
                 options=asking.resolve_options(connection, way),
+                waits=self._waits,
+                doubted=[vm.uuid for vm in found if self._is_in_doubt(connection.pool_uuid, vm.uuid)],
             )
+
+    def _is_in_doubt(self, pool_uuid: str, vm_uuid: str) -> bool:
+        run = self._database.runs.find_active(pool_uuid, vm_uuid)
+        return run is not None and run.state is RunState.UNKNOWN
 
     def status(self) -> StatusReport:
         """Say of each open run how it stands, and first whether a VM is down; reads the pools now."""
@@ -199,7 +229,7 @@ class Client(Driving):
         """Explain a run: what we wrote last, what the pool says now, what follows. Changes nothing."""
         found = self.run(run)
         if found.state.is_terminal:
-            return reports.recall_why(self._database, found)
+            return reports.recall_why(self._database, found, self._open, waits=self._waits)
         try:
             with self._open(found.request.pool_profile) as connection:
                 return reports.make_why(self._database, connection, found, waits=self._waits)

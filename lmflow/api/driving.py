@@ -57,6 +57,7 @@ class Driving(Records):
                 return self._begin_chosen(connection, wanted, vm, steering)
             host = self._find_host(connection, wanted.destination, vm)
             request = asking.make_request(connection, wanted, vm, (host.uuid, host.name_label))
+            self._check_unclaimed(request, vm)
             if vm.power_state == "Running" and vm.resident_on_uuid == host.uuid:
                 self._database.runs.check_vm_is_free(request)
                 asking.check_at_rest(vm, host)
@@ -68,6 +69,7 @@ class Driving(Records):
         retries = self._site.max_retries if wanted.max_retries is None else wanted.max_retries
         request = asking.make_request(connection, wanted, vm, ("", ""))
         request = dataclasses.replace(request, max_retries=retries)
+        self._check_unclaimed(request, vm)
         try:
             choice = checking.choose_destination(connection, vm.uuid, site=self._site, options=request.options)
         except RefusedError as error:
@@ -78,6 +80,16 @@ class Driving(Records):
         )
         notes = [("choice", choice.to_json()), *confirm_forced(connection, request, self._site, wanted.confirm)]
         return runs.start_run(self._drive(steering), connection, request, chosen=choice.because, notes=notes)
+
+    def _check_unclaimed(self, request: MoveRequest, vm: VM) -> None:
+        """Raise LockedError when the VM says that a run holds it, before anything is recorded: later it may be free.
+
+        A run of our own database is named with its owner; RequestExists when it is this request's.
+        """
+        if vm.claimed_by:
+            self._database.runs.check_vm_is_free(request)
+            finding = checks.object_to_claim(vm.name_label, vm.uuid, vm.claimed_by)
+            raise LockedError(finding.message, run_uuid=vm.claimed_by, advice=finding.remedy)
 
     def _find_host(self, connection: Connection, text: str, vm: VM) -> Host:
         """Return the host of this pool; RefusedError when only another configured pool has it."""

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
-from lmflow.db.database import Database
+from lmflow.db.database import Database, RunFilter, Selection
 from lmflow.exceptions import UsageError
 from lmflow.models import RunState, Waits
 from lmflow.runner.conditions import find_condition
 
 if TYPE_CHECKING:
-    from lmflow.models import Description, Event, Outcome, PoolObject, Run
+    from lmflow.models import Description, Event, Outcome, PoolObject, Pruned, Run
 
 _CANDIDATES = 10
+
+
+class WantedRuns(TypedDict, total=False):
+    """Which runs are wanted: those to which all of it applies.
+
+    ``vm``: its name or UUID. ``pool``: the name of a profile. ``since`` and ``until``, which is left out itself, are
+    moments of the creation in seconds since 1970, by the database's clock.
+    """
+
+    states: Collection[RunState]
+    vm: str
+    pool: str
+    since: float | None
+    until: float | None
 
 
 class Records:
@@ -35,10 +49,45 @@ class Records:
         """Let go of the database."""
         self._database.close()
 
-    def runs(self, *, active_only: bool = False, limit: int | None = 100) -> tuple[Run, ...]:
-        """Return the latest runs, newest first; None for all of them."""
-        states = [state for state in RunState if not state.is_terminal] if active_only else None
-        return self._database.runs.list(states=states, limit=limit)
+    def runs(
+        self, *, active_only: bool = False, limit: int | None = 100, **wanted: Unpack[WantedRuns]
+    ) -> tuple[Run, ...]:
+        """Return the latest runs, newest first; None for all of them. One that cannot be read is left out."""
+        return self.find_runs(active_only=active_only, limit=limit, **wanted).runs
+
+    def find_runs(
+        self, *, active_only: bool = False, limit: int | None = 100, **wanted: Unpack[WantedRuns]
+    ) -> Selection:
+        """Return the latest runs, and of those that cannot be read what is wrong with them (``damaged``)."""
+        states = wanted.get("states") or None
+        if active_only:
+            states = [state for state in RunState if not state.is_terminal and (states is None or state in states)]
+        chosen = RunFilter(
+            states=states,
+            vm=wanted.get("vm", ""),
+            pool_profile=wanted.get("pool", ""),
+            since=wanted.get("since"),
+            until=wanted.get("until"),
+        )
+        return self._database.runs.select(chosen, limit=limit)
+
+    def prune(
+        self, *, older_than_seconds: float, states: Collection[RunState] = (), keep: int = 0, delete: bool = False
+    ) -> Pruned:
+        """Delete what is known of requests that ended so long ago, or only say what that would be. Blocks.
+
+        ``states``: of those whose last try ended in one of these; by default success, refused, failed. A run that is
+        open, unknown or dirty is never deleted, nor any other try of its request, nor one of the ``keep`` newest
+        requests that ended. The request ids of what was deleted are free: such a request is a new one.
+        """
+        from lmflow.db.pruning import PRUNABLE, Retention  # noqa: PLC0415 - not for those who only list
+
+        wanted = tuple(states) or PRUNABLE
+        never = sorted(state.value for state in set(wanted) - set(PRUNABLE))
+        if never or older_than_seconds < 0 or keep < 0:
+            raise UsageError(f"never pruned: {', '.join(never)}" if never else "a retention is not negative")
+        until = self._database.read_clock() - older_than_seconds
+        return self._database.past.prune(Retention(until=until, states=wanted, keep=keep), delete=delete)
 
     def run(self, text: str) -> Run:
         """Return the run of that UUID, unique beginning of one, or request id; or the open run of the VM of that name.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lmflow.catalogue.entry import NOT_TAKEN, NOTHING_BEGAN, Entry, Family
+from lmflow.catalogue.entry import MEANWHILE, NOT_TAKEN, NOTHING_BEGAN, Entry, Family
 
 ENTRIES: Final = (
     Entry(
@@ -105,7 +105,7 @@ ENTRIES: Final = (
         title="The host's toolstack is still starting",
         meaning="XAPI on this host answers nothing else yet.",
         cause="The host, or its toolstack, has just been restarted.",
-        vm_state=f"{NOT_TAKEN} What an earlier migration did meanwhile is not said.",
+        vm_state=f"{NOT_TAKEN} {MEANWHILE}",
         remedy="Wait; lmflow asks the other addresses and waits for the pool.",
         command="lmflow status",
         source="xapi's emergency mode, from its source",
@@ -116,7 +116,7 @@ ENTRIES: Final = (
         title="The host has no management address",
         meaning="A member got no IP address and so cannot reach its coordinator.",
         cause="DHCP or the management network of that host does not work.",
-        vm_state=f"{NOT_TAKEN} What an earlier migration did meanwhile is not said.",
+        vm_state=f"{NOT_TAKEN} {MEANWHILE}",
         remedy="Repair the host's management network; name other members in the profile meanwhile.",
         command="xe host-list params=name-label,address,enabled",
         source="xapi's emergency mode, from its source",
@@ -128,7 +128,7 @@ ENTRIES: Final = (
         params=("host",),
         meaning="A member asked its coordinator, which says that the host is none of its pool.",
         cause="The host was ejected, points to the wrong coordinator, or has another pool secret.",
-        vm_state=f"{NOT_TAKEN} What an earlier migration did meanwhile is not said.",
+        vm_state=f"{NOT_TAKEN} {MEANWHILE}",
         remedy="Take the host out of the profile, or bring it back into its pool.",
         command="xe pool-list params=uuid,master",
         source="xapi's emergency mode, from its source",
@@ -140,7 +140,7 @@ ENTRIES: Final = (
         params=("ip",),
         meaning="The coordinator cannot call the member back on the address it gave.",
         cause="A firewall or a wrong management address between the two.",
-        vm_state=f"{NOT_TAKEN} What an earlier migration did meanwhile is not said.",
+        vm_state=f"{NOT_TAKEN} {MEANWHILE}",
         remedy="Repair the network between the two; name other members in the profile meanwhile.",
         command="xe host-list params=name-label,address,enabled",
         source="xapi's emergency mode, from its source",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lmflow.catalogue.entry import PROVES_NOTHING, Entry, Family
+from lmflow.catalogue.entry import MEANWHILE, PROVES_NOTHING, Entry, Family
 
 _OURS: Final = "A defect of lmflow or of something that was added to it, or a version of XAPI that it does not know."
 _NOT_DONE: Final = f"{PROVES_NOTHING} This call was not carried out; a migration that was sent before goes on."
@@ -131,7 +131,7 @@ ENTRIES: Final = (
         title="The host takes itself for its own coordinator",
         meaning="The host is set up as a member, and the coordinator's address is its own.",
         cause="The address of the coordinator is wrong in that host's files.",
-        vm_state=f"{PROVES_NOTHING} What an earlier migration did meanwhile is not said.",
+        vm_state=f"{PROVES_NOTHING} {MEANWHILE}",
         remedy="Repair the pool's membership by hand, on that host; name other members in the profile meanwhile.",
         command="xe pool-emergency-transition-to-master",
         source="xapi's emergency mode, from its source",

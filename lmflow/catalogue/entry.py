@@ -11,6 +11,9 @@ NOTHING_BEGAN: Final = (
     "since the submit does lmflow ask further."
 )
 NOT_TAKEN: Final = "Of a submit: it was not taken, and nothing began."
+NOTHING_SENT: Final = "Nothing was sent: the VM runs where it ran."
+GOES_ON: Final = "A migration that was sent goes on without us."
+MEANWHILE: Final = "What an earlier migration did meanwhile is not said."
 PROVES_NOTHING: Final = "The code alone proves nothing."
 AROUND: Final = (
     f"{PROVES_NOTHING} Before the submit: nothing of the migration was sent, and the VM runs where it ran. After the "

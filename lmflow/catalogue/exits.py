@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lmflow.catalogue.entry import PROVES_NOTHING, Entry, Family
+from lmflow.catalogue.entry import GOES_ON, PROVES_NOTHING, Entry, Family
 
 ENTRIES: Final = (
     Entry(
@@ -75,7 +75,7 @@ ENTRIES: Final = (
         cause=(
             "SIGTERM, SIGHUP or the deadline: see SUSPENDED. Of a run that is waited for: nobody drives it any more."
         ),
-        vm_state=f"{PROVES_NOTHING} A migration that was sent goes on without us.",
+        vm_state=f"{PROVES_NOTHING} {GOES_ON}",
         remedy="Resume the run.",
         command="lmflow resume RUN",
         source="lmflow/cli/exits.py",
@@ -121,7 +121,7 @@ ENTRIES: Final = (
         cause=(
             "See UNREACHABLE and LOGIN. status ends with 0 where a pool does not answer, and says so in its first line."
         ),
-        vm_state=("What is true of the VM cannot be said now. A migration that was sent goes on without us."),
+        vm_state=f"What is true of the VM cannot be said now. {GOES_ON}",
         remedy="Make it reachable, then look.",
         command="lmflow status",
         source="lmflow/cli/exits.py",
@@ -154,7 +154,7 @@ ENTRIES: Final = (
         title="Ended by ctrl-C",
         meaning="Somebody pressed ctrl-C; the message says whether the run goes on or can be resumed.",
         cause="Ctrl-C, once or twice; SIGTERM and SIGHUP end with 5.",
-        vm_state=f"{PROVES_NOTHING} A migration that was sent goes on without us.",
+        vm_state=f"{PROVES_NOTHING} {GOES_ON}",
         remedy="Look, then resume.",
         command="lmflow status",
         source="lmflow/cli/exits.py",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lmflow.catalogue.entry import PROVES_NOTHING, Entry, Family
+from lmflow.catalogue.entry import GOES_ON, NOTHING_SENT, PROVES_NOTHING, Entry, Family
 
 ENTRIES: Final = (
     Entry(
@@ -13,7 +13,7 @@ ENTRIES: Final = (
         title="The destination is not in the VM's pool",
         meaning="The host that was named, or stored, is none of this pool.",
         cause="A host of another pool was named, or the host has left the pool since.",
-        vm_state="Nothing was sent: the VM runs where it ran.",
+        vm_state=NOTHING_SENT,
         remedy="Name a host of this pool.",
         command="xe host-list params=uuid,name-label",
         source="lmflow/checks/pool.py",
@@ -30,6 +30,23 @@ ENTRIES: Final = (
         source="lmflow/api/driving.py",
     ),
     Entry(
+        code="VM_CLAIMED",
+        family=Family.OURS,
+        title="Another run of lmflow holds the VM",
+        meaning="The VM says itself, in its other_config, which run holds it: of this database, or of any other.",
+        cause=(
+            "That run goes on, was interrupted and waits for its resume, or waits for a person. Or its database is "
+            "gone, and nobody can bring it to its end; or the VM was copied while it was held."
+        ),
+        vm_state="Nothing was sent by this run: the VM is where that other run has it.",
+        remedy=(
+            "Bring that run to its end with the database that it is kept in. Only if that database is gone for good, "
+            "no lmflow drives the run, and no operation goes on with the VM, take the mark off by hand."
+        ),
+        command="xe vm-param-remove uuid=VM_UUID param-name=other-config param-key=lmflow-run",
+        source="lmflow/checks/claim.py",
+    ),
+    Entry(
         code="VM_MOVED",
         family=Family.OURS,
         title="The VM is no longer where the run found it",
@@ -38,7 +55,7 @@ ENTRIES: Final = (
         vm_state="Nothing was sent by this run: the VM runs where the other move put it.",
         remedy="Look where it is now; ask again if the move is still wanted.",
         command="lmflow migrate VM --to HOST",
-        source="lmflow/tasks/submit_pool_migrate.py",
+        source="lmflow/tasks/other_operations.py",
     ),
     Entry(
         code="VM_REQUIRES_KERNEL",
@@ -49,7 +66,7 @@ ENTRIES: Final = (
             "PV-kernel or PV-ramdisk is set. XAPI itself has no check for it. lmflow copies such files with a plugin "
             "in dom0: it is missing on a host, or the file is not below /var/lib/xcp/guest/."
         ),
-        vm_state="Nothing was sent: the VM runs where it ran.",
+        vm_state=NOTHING_SENT,
         remedy="Install the plugin on both hosts, or let the VM boot from its disk (PV-bootloader).",
         command="xe vm-param-get uuid=VM_UUID param-name=PV-kernel",
         source="lmflow/checks/kernel.py",
@@ -60,7 +77,7 @@ ENTRIES: Final = (
         title="lmflow runs in the VM that it is to migrate",
         meaning="The VM holds the machine on which lmflow runs; it would stop watching in the middle of the move.",
         cause="The UUID of the own VM, read from the machine or set as own_vm in [checks], is that of the VM.",
-        vm_state="Nothing was sent: the VM runs where it ran.",
+        vm_state=NOTHING_SENT,
         remedy="Run lmflow somewhere else for this move.",
         command="lmflow config show",
         source="lmflow/checks/vm.py",
@@ -99,7 +116,7 @@ ENTRIES: Final = (
             "finding. What it would have said is unknown, so it counts as a no."
         ),
         cause="An error in the package that the message names, or what that package asks does not answer.",
-        vm_state="Nothing was sent: the VM runs where it ran.",
+        vm_state=NOTHING_SENT,
         remedy="Repair or remove the rule, or switch it off by its name: disabled in [checks].",
         command="lmflow check --sources",
         source="lmflow/checks/asking.py",
@@ -138,6 +155,17 @@ ENTRIES: Final = (
         vm_state="Nothing was begun by this command. An open run is safe in its database.",
         remedy="Correct what the message names; an old database is upgraded.",
         command="lmflow db upgrade",
+        source="lmflow/exceptions.py",
+    ),
+    Entry(
+        code="DAMAGED",
+        family=Family.OURS,
+        title="What the database holds of one run cannot be used",
+        meaning="A row of the run is no JSON, lacks what every run has, or holds what this lmflow never writes.",
+        cause="Somebody edited the database, a backup was restored in part, or a disk failed.",
+        vm_state="Nothing was done for this run. Only the pool can say where its VM runs. Other runs go on.",
+        remedy="Restore the run from a backup of the database. Until then look in the pool for its VM.",
+        command="lmflow run list --all",
         source="lmflow/exceptions.py",
     ),
     Entry(
@@ -190,7 +218,7 @@ ENTRIES: Final = (
         title="Pool or database did not answer",
         meaning="None of the addresses answered, or the database was away for longer than its patience.",
         cause=("Network, firewall, a pool that restarts, wrong addresses, a database server that is down."),
-        vm_state=("What is true of the VM cannot be said now. A migration that was sent goes on without us."),
+        vm_state=f"What is true of the VM cannot be said now. {GOES_ON}",
         remedy="Make it reachable; then look, and resume.",
         command="lmflow status",
         source="lmflow/exceptions.py",
@@ -201,7 +229,7 @@ ENTRIES: Final = (
         title="The pool would not let us in",
         meaning="The pool answered and refused: password, right or certificate.",
         cause=("A changed password, a certificate that is not the expected one, a role without the right."),
-        vm_state=("What is true of the VM cannot be said now. A migration that was sent goes on without us."),
+        vm_state=f"What is true of the VM cannot be said now. {GOES_ON}",
         remedy="Correct user, password or certificates in the pool's profile.",
         command="lmflow status",
         source="lmflow/exceptions.py",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lmflow.catalogue.entry import PROVES_NOTHING, Entry, Family
+from lmflow.catalogue.entry import GOES_ON, PROVES_NOTHING, Entry, Family
 
 ENTRIES: Final = (
     Entry(
@@ -24,7 +24,7 @@ ENTRIES: Final = (
         title="The run's owner is gone",
         meaning="The run says running, and the process that worked on it is dead or has lost its lease.",
         cause="The process was killed, or its machine went down.",
-        vm_state=f"{PROVES_NOTHING} A migration that was sent goes on without us.",
+        vm_state=f"{PROVES_NOTHING} {GOES_ON}",
         remedy="Resume it, from any machine that reaches pool and database.",
         command="lmflow resume RUN",
         source="lmflow/runner/conditions.py",
@@ -38,7 +38,7 @@ ENTRIES: Final = (
             "Pool or database stayed away for too long, the deadline passed, somebody pressed ctrl-C, or a step "
             "met an error before it could judge."
         ),
-        vm_state=f"{PROVES_NOTHING} A migration that was sent goes on without us.",
+        vm_state=f"{PROVES_NOTHING} {GOES_ON}",
         remedy="Remove the cause, then resume it.",
         command="lmflow resume RUN",
         source="lmflow/runner/ending.py",
@@ -61,7 +61,7 @@ ENTRIES: Final = (
             "before that."
         ),
         command="lmflow why RUN",
-        source="lmflow/verdict/decide.py",
+        source="lmflow/verdict/table.py",
     ),
     Entry(
         code="SUCCESS",
@@ -122,18 +122,18 @@ ENTRIES: Final = (
         vm_state="It runs on the destination, or ran there when the task succeeded.",
         remedy="Resume the run, which concludes it.",
         command="lmflow resume RUN",
-        source="lmflow/verdict/decide.py",
+        source="lmflow/verdict/table.py",
     ),
     Entry(
         code="RE-ATTACH",
         family=Family.STATES,
         title="The migration is still under way",
-        meaning="The task still runs, or the witness shows a copy in flight.",
+        meaning="The task still runs, or the hosts show our task's copy in flight.",
         cause="The process died, the hosts did not.",
         vm_state="It is on its way: on the source, or just changing over. Start it nowhere.",
         remedy="Resume the run, which watches it to its end and sends nothing.",
         command="lmflow resume RUN",
-        source="lmflow/verdict/decide.py",
+        source="lmflow/verdict/table.py",
     ),
     Entry(
         code="REDO",
@@ -144,7 +144,7 @@ ENTRIES: Final = (
         vm_state="It runs on the source.",
         remedy="Resume the run, which submits behind the fence.",
         command="lmflow resume RUN",
-        source="lmflow/verdict/decide.py",
+        source="lmflow/verdict/table.py",
     ),
     Entry(
         code="ROLL-BACK",
@@ -155,18 +155,18 @@ ENTRIES: Final = (
         vm_state="Verified: on the source, or halted or elsewhere, as the explanation says.",
         remedy="Resume the run, which undoes what it did and ends it.",
         command="lmflow resume RUN",
-        source="lmflow/verdict/decide.py",
+        source="lmflow/verdict/table.py",
     ),
     Entry(
         code="WAIT",
         family=Family.STATES,
         title="Too early to say: the pool is settling",
-        meaning="A toolstack restarted or a task was lost, and XAPI's view may still change.",
+        meaning="A toolstack restarted or a task was lost, and XAPI's view may still change; or a copy is in flight.",
         cause="The hosts have not all come back, or came back only seconds ago.",
         vm_state=PROVES_NOTHING,
         remedy="Ask again in half a minute.",
         command="lmflow why RUN",
-        source="lmflow/verdict/decide.py, lmflow/verdict/settling.py",
+        source="lmflow/verdict/table.py, lmflow/verdict/settling.py",
     ),
     Entry(
         code="ASK",
@@ -179,7 +179,7 @@ ENTRIES: Final = (
         vm_state=PROVES_NOTHING,
         remedy="Ask again.",
         command="lmflow why RUN",
-        source="lmflow/verdict/decide.py",
+        source="lmflow/verdict/table.py",
     ),
     Entry(
         code="CANNOT-SAY",

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import math
+import re
+import time
+
+_UNITS = {"d": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0}
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +74,30 @@ def _parse_whole(text: str, least: int) -> int:
     if count < least:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
     return count
+
+
+def parse_days(text: str) -> float:
+    """Return a number of days, at least 0; an argparse error for anything else."""
+    try:
+        return parse_seconds(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days") from None
+
+
+def parse_moment(text: str) -> float:
+    """Return seconds since 1970 of a date, a time (local unless it has an offset), or an age such as 7d, 12h, 30min.
+
+    An argparse error for anything else.
+    """
+    age = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)(d|h|min|s)", text, re.ASCII)
+    if age:
+        return time.time() - float(age[1]) * _UNITS[age[2]]
+    try:
+        return datetime.datetime.fromisoformat(text).astimezone().timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no moment: 2026-11-23, 2026-11-23T14:30, 7d, 12h, 30min"
+        ) from None
 
 
 def parse_seconds(text: str) -> float:

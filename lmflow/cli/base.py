@@ -81,6 +81,10 @@ class _Answering(DisplayCommandBase[Any]):
         """Return the application by its real type."""
         return cast("LmflowApp", self.app)
 
+    def get_columns(self, parsed_args: argparse.Namespace) -> Sequence[str]:
+        """Return the columns that the answer to these arguments will have."""
+        return self.columns
+
     def answer(self, parsed_args: argparse.Namespace) -> Answer:
         """Do the work of the command."""
         raise NotImplementedError
@@ -92,9 +96,10 @@ class _Answering(DisplayCommandBase[Any]):
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Print the answer in the format asked for; the columns are checked before anything is done."""
-        unknown = [name for name in parsed_args.columns if self._normalize_column_name(name) not in self.columns]
+        columns = self.get_columns(parsed_args)
+        unknown = [name for name in parsed_args.columns if self._normalize_column_name(name) not in columns]
         if unknown:
-            raise UsageError(f"there is no column {unknown[0]!r}", candidates=self.columns)
+            raise UsageError(f"there is no column {unknown[0]!r}", candidates=columns)
         self.formatter = self._formatter_plugins[parsed_args.formatter].obj
         answer = self.answer(parsed_args)
         try:

@@ -112,12 +112,17 @@ _OF_COMMANDS: Final[Mapping[str, Mapping[Exit, str]]] = {
     },
     "resume": {
         **_MIGRATES,
-        Exit.DONE: "every run that was taken up is done, or there was none",
+        Exit.DONE: "every run that was taken up is done, or there was none; with --plan: it is told what would be done",
         Exit.USAGE: "a wrong option or configuration; no such run, or a profile that leads to another pool",
         Exit.PARTLY: "of several runs some are done and some are not",
         Exit.LOCKED: "the run's owner lives, or another process took the run over",
     },
     "run list": {**_READS_RUNS, Exit.DONE: "listed", Exit.USAGE: "a wrong option or configuration"},
+    "run prune": {
+        **_READS_RUNS,
+        Exit.DONE: "deleted; without --yes counted; or there was nothing to delete",
+        Exit.USAGE: "a wrong option or configuration",
+    },
     "run show": {**_READS_RUNS, Exit.DONE: "shown"},
     "run wait": {
         **_READS_RUNS,

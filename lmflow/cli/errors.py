@@ -93,7 +93,7 @@ def report_error(
     ``find_state_dir`` is asked only for a defect; without an answer the directory is the default one.
     """
     code = get_exit(error)
-    if code is Exit.SIGINT:
+    if isinstance(error, KeyboardInterrupt):  # who was told to end has said how things stand
         return code
     LOG.error("%s (exit %d)", make_line(str(error) or type(error).__name__), code, exc_info=error if debug else None)
     if not isinstance(error, (exceptions.LmflowError, exceptions.LeaseLost, exceptions.FlowSuspended)):

@@ -31,6 +31,10 @@ class Exit(enum.IntEnum):
     SIGINT = 130
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP at a moment when no run is driven that could be let go of."""
+
+
 _OF_STATE = {
     RunState.SUCCESS: Exit.DONE,
     RunState.REFUSED: Exit.REFUSED,
@@ -53,6 +57,7 @@ _OF_ERROR: tuple[tuple[type[BaseException], Exit], ...] = (
     (exceptions.XapiFailureError, Exit.UNREACHABLE),
     (exceptions.LockedError, Exit.LOCKED),
     (exceptions.LeaseLost, Exit.LOCKED),
+    (Terminated, Exit.INTERRUPTED),
     (KeyboardInterrupt, Exit.SIGINT),
 )
 

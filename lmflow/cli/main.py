@@ -19,6 +19,7 @@ from cliff.command import Command
 from cliff.commandmanager import CommandManager, EntryPointWrapper
 
 from lmflow.cli import logs
+from lmflow.cli.core_dumps import ensure_no_core_dumps
 from lmflow.cli.help import DESCRIPTIONS, Help, list_commands
 from lmflow.cli.lazily import delay_imports
 from lmflow.cli.printer import Printer, drop_output, ensure_streams, find_fault
@@ -251,8 +252,10 @@ def _make_strict(parser: argparse.ArgumentParser, name: str) -> argparse.Argumen
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+    """Run the command line and return its exit code; without ``argv`` the process is the command, and dumps no core."""
     ensure_streams()
+    if argv is None:
+        ensure_no_core_dumps()
     delay_imports()
     gc.set_threshold(_COLLECTED_AFTER)
     try:

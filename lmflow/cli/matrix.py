@@ -12,6 +12,7 @@ from typing import Any
 from lmflow.catalogue import find_entries
 from lmflow.cli.errors import WIDTH
 from lmflow.cli.printer import escape
+from lmflow.cli.views import tell_view
 from lmflow.models import CheckReport, Finding, HostVerdict, VmCheck
 
 CHECK_COLUMNS = (
@@ -52,7 +53,8 @@ def _tell_one(report: CheckReport, vm: VmCheck) -> Iterator[str]:
     to = f" -> {_show(report.to.name)}" if report.to else ""
     yield from _fold("", f"{_describe(vm)}{to}: {_judge(report, vm)}, nothing was changed", "  ")
     yield from _tell_vm(report, vm)
-    yield from _tell_would_work(vm)
+    if not vm.is_shown_wrongly:
+        yield from _tell_would_work(vm)
 
 
 def _tell_many(report: CheckReport) -> Iterator[str]:
@@ -68,6 +70,8 @@ def _tell_many(report: CheckReport) -> Iterator[str]:
 def _tell_vm(report: CheckReport, vm: VmCheck) -> Iterator[str]:
     if vm.operations:
         yield from _fold("  ", f"busy with {', '.join(vm.operations)}: a migration would wait for that")
+    if vm.xapi_view:
+        yield from tell_view(vm.xapi_view, _wrap)
     verdicts = _select(report, vm)
     for finding in vm.findings:
         yield from _tell_reason("x", finding, finding.message, finding.remedy)
@@ -76,6 +80,8 @@ def _tell_vm(report: CheckReport, vm: VmCheck) -> Iterator[str]:
 
 
 def _judge(report: CheckReport, vm: VmCheck) -> str:
+    if vm.is_shown_wrongly:
+        return "NO, XAPI shows it wrongly"
     if report.to and vm.host and vm.host.uuid == report.to.uuid:
         return "it is there already"
     if vm.can_move:
@@ -232,6 +238,10 @@ def _show(name: str, limit: int = 60) -> str:
     """Return a name that is safe to print, and cut when it is long."""
     safe = escape(name, keep="")
     return safe if len(safe) <= limit else f"{safe[: limit - 3]}..."
+
+
+def _wrap(label: str, text: str) -> list[str]:
+    return _fold(f"  ! {label:<9}", text)
 
 
 def _fold(label: str, text: str, indent: str | None = None) -> list[str]:

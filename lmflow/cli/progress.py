@@ -11,11 +11,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from lmflow.cli import logs
 from lmflow.cli.door import Place
-from lmflow.cli.exits import Exit, get_exit
+from lmflow.cli.exits import Exit, Terminated, get_exit
 from lmflow.cli.printer import Printer
 from lmflow.models import Notice, Outcome
 
@@ -211,14 +212,16 @@ def follow(
     place = dataclasses.replace(place, on_interrupt=on_interrupt or place.on_interrupt)
     display = _Guarded(_make_display(printer))
     try:
-        with _noted_signals() as signals, place.open_client(display.notify) as client:
+        with _noted_signals() as signals, _heeded_ends(), place.open_client(display.notify) as client:
             try:
                 yield Following(client, printer, signals, close=display.close)
             finally:
                 display.close()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         display.close()
-        _explain_interrupt(printer, display.run_uuid, left)
+        _explain_interrupt(
+            printer, "told to stop" if isinstance(error, Terminated) else "ctrl-C", display.run_uuid, left
+        )
         raise
 
 
@@ -241,9 +244,30 @@ def _noted_signals() -> Iterator[int]:
         os.close(reader)
 
 
-def _explain_interrupt(printer: Printer, run_uuid: str, left: str) -> None:
+@contextlib.contextmanager
+def _heeded_ends() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the command in order, as ctrl-C does, while no run is driven that heeds them itself.
+
+    By default they would end it on the spot, and leave its session in the pool.
+    """
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in heard:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])
+
+
+def _explain_interrupt(printer: Printer, word: str, run_uuid: str, left: str) -> None:
     if run_uuid:
-        printer.insist(f"ctrl-C: run {run_uuid[:8]} is left as it stands.  What the pool has begun goes on.")
+        printer.insist(f"{word}: run {run_uuid[:8]} is left as it stands.  What the pool has begun goes on.")
         printer.insist(f"  the run is resumable.  try: lmflow resume {run_uuid[:8]}")
     else:
-        printer.insist(f"ctrl-C: {left}.")
+        printer.insist(f"{word}: {left}.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmflow.cli.errors import WIDTH, explain_findings
 from lmflow.cli.formatters import Nested
+from lmflow.cli.views import nest_view, tell_view
 from lmflow.models import RunState
 
 if TYPE_CHECKING:
@@ -30,9 +31,10 @@ RUN_COLUMNS = (
 )  # fmt: skip
 CANCEL_COLUMNS = ("answer", "because", *OUTCOME_COLUMNS)
 STATUS_COLUMNS = (
-    "run", "vm", "source", "destination", "state", "condition", "seconds_since", "seconds_old", "vm_state", "advice"
+    "run", "vm", "source", "destination", "state", "condition", "seconds_since", "seconds_old", "vm_state", "advice",
+    "xapi_view",
 )  # fmt: skip
-WHY_COLUMNS = ("run", "vm", "state", "last_written", "evidence", "verdict", "explanation", "advice")
+WHY_COLUMNS = ("run", "vm", "state", "last_written", "evidence", "verdict", "explanation", "advice", "xapi_view")
 
 
 def shorten(run_uuid: str) -> str:
@@ -207,6 +209,8 @@ def tell_status(report: StatusReport) -> Iterator[str]:
         yield f"  {shorten(line.run.uuid)}  {describe_move(line.run)}  {line.condition.upper()} for {age}"
         if line.vm_state:
             yield from wrap("  the VM", line.vm_state)
+        if line.xapi_view:
+            yield from tell_view(line.xapi_view, wrap, "  ")
         if line.advice:
             yield from wrap("  next", line.advice)
 
@@ -217,7 +221,7 @@ def make_status_row(line: StatusLine) -> tuple[Any, ...]:
     return (
         line.run.uuid, request.vm_name, request.source_name, request.destination_name, line.run.state.value,
         line.condition, round(line.seconds_since, 1), None if line.seconds_old is None else round(line.seconds_old, 1),
-        line.vm_state, line.advice,
+        line.vm_state, line.advice, nest_view(line.xapi_view),
     )  # fmt: skip
 
 
@@ -225,15 +229,18 @@ def tell_why(report: WhyReport) -> Iterator[str]:
     """Yield what was written last, what the pool says now, the verdict and what to do."""
     condition = report.condition or report.run.state.value
     yield f"run {shorten(report.run.uuid)}  {describe_move(report.run)}  {condition.upper()}"
-    yield from _fold("last written", report.last_written)
+    yield from fold("last written", report.last_written)
     for number, each in enumerate(report.evidence):
-        yield from _fold("" if number else "evidence now", each)
-    yield from _fold("verdict", report.verdict.upper() + (f": {report.explanation}" if report.explanation else ""))
+        yield from fold("" if number else "evidence now", each)
+    yield from fold("verdict", report.verdict.upper() + (f": {report.explanation}" if report.explanation else ""))
+    if report.xapi_view:
+        yield from tell_view(report.xapi_view, fold)
     if report.advice:
-        yield from _fold("next", report.advice)
+        yield from fold("next", report.advice)
 
 
-def _fold(label: str, text: str) -> Iterator[str]:
+def fold(label: str, text: str) -> Iterator[str]:
+    """Yield a wider ``label`` and the text beside it, folded to the width of a ticket."""
     indent = " " * 16
     yield from textwrap.wrap(
         text, WIDTH, initial_indent=f"  {label:<14}", subsequent_indent=indent, break_long_words=False,
@@ -247,4 +254,5 @@ def make_why_row(report: WhyReport) -> tuple[Any, ...]:
     return (
         report.run.uuid, report.run.request.vm_name, report.run.state.value, report.last_written,
         Nested(list(evidence), "\n".join(evidence)), report.verdict, report.explanation, report.advice,
+        nest_view(report.xapi_view),
     )  # fmt: skip

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Description,
         Notice,
         Outcome,
+        Pruned,
         StatusLine,
         StatusReport,
         Try,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     )
     from lmflow.models.evidence import StartedTask, TaskView, WitnessView, XenopsTask
     from lmflow.models.objects import PoolObject
+    from lmflow.models.plans import PlannedStep, ResumePlan
     from lmflow.models.pool import (
         PBD,
         PIF,
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
         Waits,
     )
     from lmflow.models.site import Hook, Site
+    from lmflow.models.views import WrongView
 
 __all__ = [
     "CHECK_SCHEMA",
@@ -96,10 +99,13 @@ __all__ = [
     "Overview",
     "Owner",
     "Place",
+    "PlannedStep",
     "Pool",
     "PoolObject",
     "PoolProfile",
+    "Pruned",
     "Refusal",
+    "ResumePlan",
     "Run",
     "RunState",
     "Site",
@@ -116,6 +122,7 @@ __all__ = [
     "Waits",
     "WhyReport",
     "WitnessView",
+    "WrongView",
     "XapiError",
     "XenopsTask",
 ]
@@ -126,6 +133,7 @@ _FAMILIES = {
         "Description",
         "Notice",
         "Outcome",
+        "Pruned",
         "StatusLine",
         "StatusReport",
         "Try",
@@ -167,6 +175,7 @@ _FAMILIES = {
         "VMGroup",
         "XapiError",
     ),
+    "lmflow.models.plans": ("PlannedStep", "ResumePlan"),
     "lmflow.models.requests": (
         "Attempt",
         "Event",
@@ -184,6 +193,7 @@ _FAMILIES = {
         "Hook",
         "Site",
     ),
+    "lmflow.models.views": ("WrongView",),
 }
 _HOMES = {name: family for family, names in _FAMILIES.items() for name in names}
 

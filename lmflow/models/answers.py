@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from lmflow.models.base import Model
 from lmflow.models.checking import Choice
 from lmflow.models.pool import Finding, XapiError
 from lmflow.models.requests import Event, Run, RunState
+from lmflow.models.views import WrongView
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,6 +26,22 @@ class Notice(Model):
     atom: str = ""
     state: str = ""
     progress: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pruned(Model):
+    """What was deleted of the past, or would be. ``requests`` are counted by the state of their last try.
+
+    ``oldest_at`` and ``newest_at`` are when the first and the last of these ``runs`` were created, in seconds since
+    1970 by the database's clock.
+    """
+
+    deleted: bool
+    requests: int = 0
+    runs: int = 0
+    states: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    oldest_at: float | None = None
+    newest_at: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,7 +66,8 @@ class Outcome(Model):
 
     ``vm_state`` is a sentence on where the VM is, and by which evidence. ``reason`` says why a run was let go of
     before its end, or not taken up: unknown, unreachable, detached, deadline, error, locked, misconfigured; or, of a
-    run that was only waited for: timeout, interrupted (its owner is gone); else ''. ``cancelled``: it failed because
+    run that was only waited for: timeout, interrupted (its owner is gone); or, of one that has ended: locked, when a
+    run of another database holds the VM; else ''. ``cancelled``: it failed because
     somebody asked for that. ``choice``: why this destination, where none was named. ``warnings``: what is worth
     knowing and ended nothing, and what was overridden by force.
     """
@@ -97,7 +116,8 @@ class Cancellation(Model):
 class StatusLine(Model):
     """One run that is open or leaves something to do.
 
-    ``condition`` is running, interrupted, suspended, unknown or dirty.
+    ``condition`` is running, interrupted, suspended, unknown or dirty; or wrong_view, of a run that has ended and left
+    XAPI with a view of its VM that is wrong. ``xapi_view`` is that, of any run whose VM was looked at.
 
     ``seconds_since`` counts from when it last wrote anything, ``seconds_old`` from when the pool was asked where the
     VM is; None when it could not be.
@@ -109,6 +129,7 @@ class StatusLine(Model):
     seconds_old: float | None = None
     vm_state: str = ""
     advice: str = ""
+    xapi_view: WrongView | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -123,7 +144,8 @@ class StatusReport(Model):
 class WhyReport(Model):
     """What we wrote last, what the pool says now, and what follows.
 
-    ``condition`` is the run's state, or interrupted when its owner is gone.
+    ``condition`` is the run's state, or interrupted when its owner is gone. ``xapi_view``: what is wrong with XAPI's
+    view of the VM, and the step that mends it, if that was found.
     """
 
     run: Run
@@ -133,3 +155,4 @@ class WhyReport(Model):
     explanation: str
     advice: str
     condition: str = ""
+    xapi_view: WrongView | None = None

@@ -10,6 +10,7 @@ from typing import Final
 
 from lmflow.models.base import Model
 from lmflow.models.pool import PBD, PIF, SR, VM, Finding, Host, Network, Pool, Snapshot, Terms, VMGroup
+from lmflow.models.views import WrongView
 
 CHECK_SCHEMA: Final = "lmflow.check/1"
 
@@ -181,6 +182,7 @@ class VmCheck(Model):
     ``memory_bytes`` is what it may use at most. ``operations`` is what goes on with it now: a migration would wait for
     that. ``can_move`` answers the request: the host asked for would take it or has it already; without such a host, at
     least one would take it. ``findings`` are the reasons that hold whatever the host; they stand again with each host.
+    ``xapi_view``: hosts say otherwise than XAPI where it runs; None also when nobody was asked, or did not answer.
     """
 
     uuid: str
@@ -193,6 +195,12 @@ class VmCheck(Model):
     findings: tuple[Finding, ...]
     would_work: tuple[Place, ...]
     hosts: tuple[HostVerdict, ...]
+    xapi_view: WrongView | None = None
+
+    @property
+    def is_shown_wrongly(self) -> bool:
+        """Tell whether it is proved that it does not run where XAPI shows it: then nothing can be said of a move."""
+        return self.xapi_view is not None and self.xapi_view.kind != "unproved"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

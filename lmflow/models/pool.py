@@ -57,7 +57,8 @@ class VM(Model):
     """A VM record. ``can_suspend``: its guest can be suspended, None when that was not read.
 
     ``vcpus_unrestricted``: its platform lets it have more VCPUs than its host has CPUs. ``is_immobile``: its platform
-    says that it may not move, or it runs VMs itself. ``group_uuids`` are its VM groups.
+    says that it may not move, or it runs VMs itself. ``group_uuids`` are its VM groups. ``claimed_by``: the run of
+    lmflow that holds it, by UUID, as the VM itself says; '' for none.
     """
 
     uuid: str
@@ -93,6 +94,7 @@ class VM(Model):
     has_vusb: bool = False
     ha_restart_priority: str = ""
     group_uuids: tuple[str, ...] = ()
+    claimed_by: str = ""
 
     @property
     def needed_bytes(self) -> int:
@@ -136,22 +138,27 @@ class Host(Model):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SR(Model):
-    """A storage repository."""
+    """A storage repository. ``introduced_for``: the VM for which alone it was introduced, by UUID; '' for none."""
 
     uuid: str
     name_label: str
     type: str
     shared: bool
+    introduced_for: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PBD(Model):
-    """A host's connection to an SR. Its ``device_config`` may hold a password, and so stands nowhere here."""
+    """A host's connection to an SR. Its ``device_config`` may hold a password, and so stands nowhere here.
+
+    ``introduced_for``: the VM for which alone it was made, by UUID; '' for none.
+    """
 
     uuid: str
     sr_uuid: str
     host_uuid: str
     currently_attached: bool
+    introduced_for: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -217,7 +224,7 @@ class Terms(Model):
     ``force``: XAPI is told to skip some of its checks. ``network_uuid``: the network that carries the migration, '' for
     the management network. ``eject_local_iso``: a disc on storage that cannot follow is taken out and put in again.
     ``own_vm_uuid``: the VM in which lmflow itself runs, '' when it runs in none of this pool. ``prepared``: all that is
-    done before the submit has been done.
+    done before the submit has been done. ``run_uuid``: the run that asks, '' for none.
     """
 
     force: bool = False
@@ -225,6 +232,7 @@ class Terms(Model):
     eject_local_iso: bool = False
     own_vm_uuid: str = ""
     prepared: bool = False
+    run_uuid: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -239,8 +247,8 @@ class Snapshot(Model):
 
     ``pifs`` also holds the management interfaces and those on the migration network of source and destination.
     ``may_migrate``: our role in the pool allows pool_migrate, None when that could not be read; ``denied`` names those
-    calls that some migrations need before they can be sent, and that it does not allow. ``reserved_by`` names the VMs
-    that are scheduled to be on the destination with no operation under way that would bring them there.
+    calls beside it that some migrations need, before or after, and that it does not allow. ``reserved_by`` names the
+    VMs that are scheduled to be on the destination with no operation under way that would bring them there.
     """
 
     observed_at: float

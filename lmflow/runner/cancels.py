@@ -55,7 +55,8 @@ def cancel_run(
         outcome = _take_up(drive, open_connection, run.uuid, left)
         if outcome is None:
             drive.steering.stop.wait(drive.waits.poll_seconds)
-        elif outcome.reason not in ("", "unknown"):  # let go of, for a reason that trying again would not mend
+        elif outcome.reason not in ("", "unknown") and not outcome.run.state.is_terminal:
+            # let go of, for a reason that trying again would not mend
             if until is not None and time.monotonic() >= until:
                 outcome = dataclasses.replace(outcome, reason="timeout")
             because = f"lmflow let go of the run ({outcome.reason}); the request stands"

@@ -22,8 +22,11 @@ from lmflow.models import (
     Refusal,
     Site,
     VmCheck,
+    Waits,
+    WrongView,
     XapiError,
 )
+from lmflow.runner import wrong_views
 from lmflow.tasks.terms import make_terms
 from lmflow.xapi import reads
 from lmflow.xapi.connection import Connection
@@ -50,23 +53,35 @@ def make_check(
     ask_pool: bool = False,
     site: Site = Site(),  # noqa: B008 - frozen
     options: MoveOptions = MoveOptions(),  # noqa: B008 - frozen
+    waits: Waits | None = None,
+    doubted: Collection[str] = (),
 ) -> CheckReport:
     """Return what every rule says of each VM on every host; a ``host_uuid`` is the destination that is meant.
 
     The number of calls is that of ``read_overview``; ``ask_pool`` adds three for each VM and host on which XAPI's word
-    decides. Raises XapiFailureError (UUID_INVALID) when the pool knows no such VM or host.
+    decides. With ``waits`` hosts are asked themselves whether they run what XAPI shows, when it is one VM that is asked
+    for, and for the ``doubted``, UUIDs of VMs of which a run could not be settled: the host where XAPI shows the VM,
+    and all of them when it is shown on none or that one denies it.
+    Raises XapiFailureError (UUID_INVALID) when the pool knows no such VM or host.
     """
     overview = read_overview(conn, vm_uuids, now=time.time(), terms=make_terms(options, site, vm_uuids))
     meant = next((host for host in overview.hosts if host.uuid == host_uuid), None)
     if host_uuid and meant is None:
         raise XapiFailureError("UUID_INVALID", ("host", host_uuid), call="host.get_by_uuid")
+    wanted = list(dict.fromkeys(vm_uuids))
+    views: dict[str, WrongView] = {}
+    if waits is not None:
+        few = [overview.get_vm(uuid) for uuid in wanted if uuid in doubted or len(wanted) == 1]
+        views = wrong_views.find_views(conn, few, overview.hosts, wrong_views.Asking(waits), doubted=doubted)
     vms = []
-    for uuid in dict.fromkeys(vm_uuids):
+    for uuid in wanted:
         askable = checks.find_askable(overview, uuid, site, strict=options.strict) if ask_pool else ()
         answers = {each: reads.ask_boot(conn, uuid, each) for each in askable if host_uuid in ("", each)}
         verdicts = checks.check_hosts(overview, uuid, answers, site, strict=options.strict)
         anywhere = checks.check_anywhere(overview, uuid, site)
-        vms.append(_check_vm(overview.get_vm(uuid), host_uuid, verdicts, anywhere))
+        checked = _check_vm(overview.get_vm(uuid), host_uuid, verdicts, anywhere)
+        checked = dataclasses.replace(checked, xapi_view=views.get(uuid))
+        vms.append(dataclasses.replace(checked, can_move=checked.can_move and not checked.is_shown_wrongly))
     return CheckReport(
         pool=Place(overview.pool.uuid, overview.pool.name_label),
         observed_at=_write_time(overview.observed_at),

@@ -96,7 +96,7 @@ def make_outcome(context: Context, run_uuid: str, *, vm_state: str = "", reason:
     """Put together what is recorded of a run."""
     run = context.database.runs.get(run_uuid)
     outcome = recall_outcome(run, context.database.events.list(run_uuid))
-    return dataclasses.replace(outcome, vm_state=vm_state, reason=reason)
+    return dataclasses.replace(outcome, vm_state=vm_state, reason=reason or outcome.reason)
 
 
 def _is_settled_since(context: Context) -> bool:

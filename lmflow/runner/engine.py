@@ -12,7 +12,8 @@ from taskflow import engines, states
 from taskflow import exceptions as taskflow_exceptions
 
 from lmflow.db.database import Database
-from lmflow.exceptions import UnreachableError
+from lmflow.exceptions import DamagedError, UnreachableError
+from lmflow.flows import move, settle
 from lmflow.flows.versions import check_version
 from lmflow.models import Run
 from lmflow.tasks.context import Context
@@ -60,10 +61,21 @@ def run_flow(context: Context, run: Run, which: str) -> str:
 
 
 def check_flows(database: Database, run: Run) -> None:
-    """Raise ConfigurationError for a run whose flows this lmflow cannot build, before anything is done with it."""
-    for which in ("move", "settle"):
-        stored = database.load_flow(run, which).meta["factory"]["kwargs"]
-        check_version(which, int(stored["version"]), run.request.to_json())
+    """Raise ConfigurationError for a run whose flows this lmflow cannot build, before anything is done with it.
+
+    DamagedError, which is one, for events or attempts that cannot be read, and for a flow that names another factory
+    than ours: whatever it is, it is not called.
+    """
+    database.events.list(run.uuid)
+    database.attempts.list(run.uuid)
+    for flow in (move, settle):
+        stored = (database.load_flow(run, flow.NAME).meta or {}).get("factory") or {}
+        named, version = stored.get("name"), (stored.get("kwargs") or {}).get("version")
+        if named != flow.FACTORY.replace(":", "."):
+            raise DamagedError(run.uuid, f"its {flow.NAME} flow is made by {named or 'nothing'}, which is not ours")
+        if not isinstance(version, int):
+            raise DamagedError(run.uuid, f"its {flow.NAME} flow has no version")
+        check_version(flow.NAME, version, run.request.to_json())
 
 
 def _report(context: Context, state: str, details: Mapping[str, Any]) -> None:

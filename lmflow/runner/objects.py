@@ -9,6 +9,7 @@ from lmflow.models import Attempt, Event, PoolObject, Run, RunState
 from lmflow.verdict import DECIDED
 
 WORDS: Final[Mapping[str, str]] = {
+    "claim_vm": "VM marked as held",
     "copy_file": "file copied",
     "create_pbd": "PBD created",
     "destroy_pbd": "PBD destroyed",
@@ -24,7 +25,7 @@ WORDS: Final[Mapping[str, str]] = {
 
 _RELEASES = frozenset({"destroy_pbd", "release_pbd", "remove_file"})
 _AT_THE_SOURCE = frozenset({"destroy_pbd", "eject_disc", "release_pbd", "remove_file"})
-_NOWHERE = frozenset({"strip_base_mirror"})
+_NOWHERE = frozenset({"claim_vm", "strip_base_mirror"})
 _FATES = {"intended": "open", "done": "done", "undoing": "open", "undone": "undone", "void": "void"}
 
 

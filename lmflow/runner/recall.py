@@ -6,6 +6,7 @@ from lmflow.models import Choice, Event, Finding, Outcome, Refusal, Run, RunStat
 
 HANDED_OVER = "handed_over"
 TRIES = "tries"
+CLAIMED = "VM_CLAIMED"
 NO_MORE_TRIES = "no_more_tries"
 
 
@@ -17,7 +18,7 @@ def recall_outcome(run: Run, events: tuple[Event, ...], *, reason: str = "") -> 
     return Outcome(
         run=run,
         vm_state=run.summary if run.state.is_terminal else "not looked at: lmflow status asks the pool",
-        reason=reason,
+        reason=reason or ("locked" if is_claimed(run, events) else ""),
         already_there=run.state is RunState.SUCCESS and not run.move_uuid,  # recorded without a flow
         findings=find_findings(events),
         error=_find_error(events),
@@ -30,6 +31,12 @@ def recall_outcome(run: Run, events: tuple[Event, ...], *, reason: str = "") -> 
         choice=next((Choice.from_json(e.data) for e in events if e.kind == "choice"), None),
         warnings=find_warnings(events),
     )
+
+
+def is_claimed(run: Run, events: tuple[Event, ...]) -> bool:
+    """Tell whether the run ended because another run, of whatever database, holds the VM."""
+    ended = run.state in (RunState.REFUSED, RunState.FAILED)
+    return ended and any(finding.code == CLAIMED for finding in find_findings(events))
 
 
 def is_cancelled(events: tuple[Event, ...]) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 
-from lmflow.db.database import Database
-from lmflow.exceptions import LmflowError, LoginError, UnreachableError
-from lmflow.models import Run, RunState, StatusLine, StatusReport, Waits, WhyReport, WitnessView
+from lmflow.db.database import Database, RunFilter
+from lmflow.exceptions import DamagedError, LmflowError, LoginError, UnreachableError
+from lmflow.models import Run, RunState, StatusLine, StatusReport, Waits, WhyReport, WitnessView, WrongView
 from lmflow.runner.conditions import find_condition
 from lmflow.runner.places import describe_place
+from lmflow.runner.runs import check_pool
+from lmflow.runner.wrong_views import Asking, find_view_after, find_wrong_view, list_ended_in_doubt
 from lmflow.tasks.watch import Sight, Watch
 from lmflow.verdict import VerdictKind
 from lmflow.xapi.connection import Connection
@@ -21,7 +24,7 @@ _NEXT = {"interrupted": "resume", "suspended": "resume", "unknown": "why", "dirt
 # A dirty run has ended, and leaves something to do.
 _OPEN = [state for state in RunState if not state.is_terminal or state is RunState.DIRTY]
 
-_MEANING = {
+MEANING = {
     VerdictKind.CONCLUDE: "the move is done: verify and post steps remain",
     VerdictKind.ROLL_BACK: "it is not on the destination and will not get there: what was prepared is undone",
     VerdictKind.REDO: "nothing has begun: a resume would send it",
@@ -37,22 +40,35 @@ def make_why(database: Database, connection: Connection, run: Run, *, waits: Wai
 
     Blocks for up to ``waits.settle_seconds`` and some, when something was lost.
     """
-    watch = Watch(connection, database, run_uuid=run.uuid, request=run.request, waits=waits)
-    until = time.monotonic() + waits.settle_seconds + 2 * waits.quiet_seconds
-    sight = watch.look()
-    while sight.verdict.kind is VerdictKind.WAIT and time.monotonic() < until:
-        time.sleep(min(waits.poll_seconds, 1.0))
-        sight = watch.look()
-    kind = sight.verdict.kind
+    check_pool(connection, run)
+    sight = look_until_verdict(database, connection, run, waits=waits)
+    kind, condition = sight.verdict.kind, find_condition(database, run)
+    watched = "; it is being watched" if condition == "running" else ""
     return WhyReport(
         run=run,
         last_written=_say_last(database, run),
         evidence=(describe_place(connection, run.request, sight.vm), *describe_sight(run, sight)),
         verdict=kind.value.upper().replace("_", "-"),
-        explanation=f"{sight.verdict.because}; {_MEANING[kind]}",
-        advice=_advise(database, run, kind),
-        condition=find_condition(database, run),
+        explanation=explain(run, sight) + watched,
+        advice=f"lmflow run show {run.uuid[:8]}" if watched else advise(run, kind),
+        condition=condition,
+        xapi_view=_find_view(connection, run, sight, Asking(waits)),
     )
+
+
+def look_until_verdict(database: Database, connection: Connection, run: Run, *, waits: Waits) -> Sight:
+    """Look until the pool has settled, or the time for that is over, and return the last look."""
+    watch = Watch(connection, database, run_uuid=run.uuid, request=run.request, waits=waits)
+    until: float | None = None
+    while True:
+        began = time.monotonic()
+        sight = watch.look()
+        settling = sight.verdict.kind is VerdictKind.WAIT and not sight.verdict.by
+        if not settling or (until is not None and began >= until):  # one look begins when the time is over
+            return sight
+        if until is None:
+            until = time.monotonic() + waits.settle_seconds + 2 * waits.quiet_seconds
+        time.sleep(min(waits.poll_seconds, 1.0))
 
 
 def make_blind_why(database: Database, run: Run, error: LmflowError) -> WhyReport:
@@ -62,14 +78,19 @@ def make_blind_why(database: Database, run: Run, error: LmflowError) -> WhyRepor
         last_written=_say_last(database, run),
         evidence=(f"cannot say: {error.message}",),
         verdict=CANNOT_SAY,
-        explanation=f"where {run.request.vm_name} is now cannot be said without the pool",
-        advice=error.advice or "make the pool reachable, then ask again",
+        explanation=(
+            f"where {run.request.vm_name} is now cannot be said without the pool;"
+            f" {error.advice or 'make it reachable'}, then ask again"
+        ),
+        advice=f"lmflow why {run.uuid[:8]}",
         condition=find_condition(database, run),
     )
 
 
-def recall_why(database: Database, run: Run) -> WhyReport:
-    """Explain a run that has ended, from its records."""
+def recall_why(
+    database: Database, run: Run, open_connection: Callable[[str], Connection], *, waits: Waits
+) -> WhyReport:
+    """Explain a run that has ended, from its records; one that ended in doubt of XAPI's view asks for that again."""
     verdicts = database.events.list(run.uuid, kind="verdict")
     refusals = database.events.list(run.uuid, kind="refusal")
     because = str(verdicts[-1].data["because"]) if verdicts else ""
@@ -80,26 +101,53 @@ def recall_why(database: Database, run: Run) -> WhyReport:
         evidence=tuple(dict.fromkeys([*evidence, because] if because else evidence)),
         verdict=run.state.value.upper(),
         explanation=run.summary,
-        advice=f"lmflow run show {run.uuid[:8]}",
+        advice=f"lmflow {'repair' if run.state is RunState.DIRTY else 'run show'} {run.uuid[:8]}",
+        xapi_view=find_view_after(database, lambda: open_connection(run.request.pool_profile), run, Asking(waits)),
     )
 
 
+def _find_view(connection: Connection, run: Run, sight: Sight, asking: Asking) -> WrongView | None:
+    """Return what is wrong with XAPI's view, once there is a verdict; what is under way is not judged."""
+    kind, is_unknown = sight.verdict.kind, run.state is RunState.UNKNOWN
+    if kind in (VerdictKind.WAIT, VerdictKind.ASK, VerdictKind.RE_ATTACH) and not is_unknown:
+        return None
+    asking = dataclasses.replace(asking, doubted=is_unknown or kind is VerdictKind.UNKNOWN)
+    request = run.request
+    return find_wrong_view(connection, request.vm_uuid, request.vm_name, asking, seen=(sight.vm, sight.hosts))
+
+
 def make_status(database: Database, open_connection: Callable[[str], Connection], *, waits: Waits) -> StatusReport:
-    """Say of each open run how it stands, and first whether any of their VMs is down, read from the pools now."""
+    """Say of each open run how it stands, and first whether any of their VMs is down, read from the pools now.
+
+    A run that has ended is shown while XAPI's view of its VM, proved wrong at its end, is still wrong.
+    """
     lines, doubts, began = [], [], time.monotonic()
     connections: dict[str, Connection | LmflowError] = {}
     try:
-        for run in database.runs.list(states=_OPEN, limit=None):
-            line, doubt = _look_at(database, connections, open_connection, run, waits)
+        found = database.runs.select(RunFilter(states=_OPEN), limit=None)
+        damaged = list(found.damaged)
+        for run in found.runs:
+            try:
+                line, doubt = _look_at(database, connections, open_connection, run, waits)
+            except DamagedError as error:
+                damaged.append(error)
+                continue
             lines.append(line)
             if doubt:
+                doubts.append(doubt)
+        for run in list_ended_in_doubt(database):
+            line, doubt = _look_at(database, connections, open_connection, run, waits)
+            if line.xapi_view is not None:
+                lines.append(dataclasses.replace(line, condition="wrong_view", advice=f"lmflow why {run.uuid[:8]}"))
                 doubts.append(doubt)
     finally:
         for connection in connections.values():
             if isinstance(connection, Connection):
                 connection.close()
     needing = [line for line in lines if line.condition != "running"]
-    head = f"NEEDS ATTENTION {len(needing)}." if needing else "Nothing needs you."
+    doubts += [f"Cannot say how run {error.run_uuid[:8]} stands: {error.message}." for error in damaged]
+    count = len(needing) + len(damaged)
+    head = f"NEEDS ATTENTION {count}." if count else "Nothing needs you."
     is_open = any(not line.run.state.is_terminal for line in lines)
     age = f"seen {time.monotonic() - began:.1f} s ago"
     truth = "  ".join(doubts) if doubts else f"No VM is down ({age})." if is_open else "No run is open."
@@ -118,17 +166,20 @@ def _look_at(
     """Return the line of one run and, when its VM may be down, a sentence that says so."""
     condition = find_condition(database, run)
     profile, name = run.request.pool_profile, run.request.vm_name
+    view = None
     try:
         if profile not in connections:
             connections[profile] = open_connection(profile)
         connection = connections[profile]
         if not isinstance(connection, Connection):
             raise connection
+        check_pool(connection, run)
         looked = time.monotonic()
         sight = Watch(connection, database, run_uuid=run.uuid, request=run.request, waits=waits).look()
         place = describe_place(connection, run.request, sight.vm)
+        view = _find_view(connection, run, sight, Asking(waits, patient=False)) if condition != "running" else None
         # A run that has ended said where its VM was; what became of that since is not its matter.
-        doubt = "" if run.state.is_terminal else _say_doubt(name, sight)
+        doubt = "" if run.state.is_terminal and view is None else _say_doubt(name, sight, view)
     except LmflowError as error:
         connections.setdefault(profile, error)
         looked = None
@@ -143,6 +194,7 @@ def _look_at(
         seconds_old=None if looked is None else time.monotonic() - looked,
         vm_state=place,
         advice=f"lmflow {_NEXT[condition]} {run.uuid[:8]}" if condition in _NEXT else "",
+        xapi_view=view,
     )
     return line, doubt
 
@@ -159,14 +211,18 @@ def _find_last_moment(database: Database, run: Run) -> float:
     return max([run.updated_at, *(event.at for event in events[-1:])])
 
 
-def _say_doubt(name: str, sight: Sight) -> str:
+def _say_doubt(name: str, sight: Sight, view: WrongView | None) -> str:
     """XAPI's view counts as an answer only where it would settle the question; otherwise it cannot be said."""
+    if view is not None and view.kind in ("halted_but_running", "misplaced"):
+        return f"{name} runs, where XAPI does not show it."
     by_view = sight.evidence.power_state == "Running"
     under_way = sight.verdict.kind in (VerdictKind.CONCLUDE, VerdictKind.REDO, VerdictKind.RE_ATTACH)
     settled = sight.verdict.kind is VerdictKind.ROLL_BACK
+    # What was proved once, or by the hosts themselves, against XAPI's view, says nothing of that view now.
+    proved = (sight.verdict.by == "record" and under_way) or sight.verdict.by == "witness"
     if by_view and (under_way or settled):
         return ""
-    if settled or under_way:
+    if (settled or under_way) and not proved:
         return f"{name} IS DOWN: XAPI shows it {sight.evidence.power_state or 'no more'}."
     shown = sight.evidence.power_state or "no more"
     return f"Cannot say whether {name} is down (XAPI shows it {shown}, which proves nothing yet)."
@@ -214,13 +270,20 @@ def _say_witness(name: str, view: WitnessView) -> str:
     return f"witness of {name}: {view.power_state or 'does not know the VM'}{arriving}"
 
 
-def _advise(database: Database, run: Run, kind: VerdictKind) -> str:
-    if find_condition(database, run) == "running":
-        return f"nothing: it is being watched; lmflow run show {run.uuid[:8]}"
+def explain(run: Run, sight: Sight) -> str:
+    """Say the verdict, what it means, and, where a person is needed, where to look and what to say then."""
+    text = f"{sight.verdict.because}; {MEANING[sight.verdict.kind]}"
+    if sight.verdict.kind is not VerdictKind.UNKNOWN:
+        return text
+    source, destination = run.request.source_name, run.request.destination_name
+    return (
+        f"{text}. Look on {source} and on {destination} (list_domains | grep {run.request.vm_uuid[:8]}),"
+        f" then say where it runs: --on {source}, --on {destination} or --nowhere"
+    )
+
+
+def advise(run: Run, kind: VerdictKind) -> str:
+    """Return the one command to try for a run that nobody drives."""
     if kind is VerdictKind.UNKNOWN:
-        source, destination = run.request.source_name, run.request.destination_name
-        return (
-            f"on {source} and {destination}: list_domains | grep {run.request.vm_uuid[:8]}; then"
-            f" lmflow resolve {run.uuid[:8]} --on {source}, --on {destination} or --nowhere"
-        )
+        return f"lmflow resolve {run.uuid[:8]} --on HOST --reason TEXT"
     return f"lmflow resume {run.uuid[:8]}"

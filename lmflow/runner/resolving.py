@@ -56,7 +56,8 @@ def _resolve(decision: Decision, context: Context, run: Run) -> Outcome | Handed
 def _look_open(context: Context, run: Run, watch: Watch, decision: Decision) -> Sight:
     """Return a look that leaves the question open, with what the hosts themselves say; RefusedError otherwise."""
     sight = watch.look()
-    while sight.verdict.kind in (VerdictKind.WAIT, VerdictKind.ASK):  # ends: a pool that does not settle is overdue
+    # Ends: a pool that does not settle is overdue. A copy in flight is no question to wait for: somebody has answered.
+    while sight.verdict.kind is VerdictKind.WAIT and not sight.verdict.by:
         context.pause(context.waits.poll_seconds)
         sight = watch.look()
     _check_open(run, sight)

@@ -26,7 +26,7 @@ from lmflow.runner.recall import NO_MORE_TRIES, TRIES, find_findings, find_tries
 from lmflow.runner.specs import make_flow_specs
 from lmflow.tasks.cancelling import ANSWER
 from lmflow.tasks.context import Context
-from lmflow.verdict import VerdictKind, is_ordered
+from lmflow.verdict import Sent, VerdictKind, find_sent, is_ordered
 
 Notes = tuple[tuple[str, Mapping[str, Any]], ...]
 
@@ -89,6 +89,8 @@ def _make_ended(context: Context, run: Run, reverted: Reverted) -> planner.Ended
         task="" if last.get("unexpected") else str(last.get("task", "")),
         error=error,
         ordered=is_ordered(error),
+        elsewhere=bool(last.get("elsewhere", True)),
+        sent=any(find_sent(a) is not Sent.NOTHING for a in context.database.attempts.list(run.uuid)),
         cancelled=bool(last.get("cancelled")) or bool(context.find_wishes()),
         was_unknown=VerdictKind.UNKNOWN.value in verdicts,
         on_source=vm is not None and vm.power_state == "Running" and vm.resident_on_uuid == request.source_uuid,

@@ -21,6 +21,7 @@ from lmflow.runner.retrying import Handed
 from lmflow.runner.signals import steered_by_signals
 from lmflow.runner.specs import make_flow_specs
 from lmflow.runner.takeover import take_lease
+from lmflow.tasks.claim_vm import ClaimVM
 from lmflow.tasks.connect_storage import ConnectStorage
 from lmflow.tasks.context import Context, ignore_notice
 from lmflow.tasks.copy_kernel import CopyKernel
@@ -125,18 +126,23 @@ def take_up(drive: Drive, open_connection: Callable[[], Connection], run: Run, w
 
 def _repair(context: Context, run: Run) -> Outcome:
     context.record("repairing", {})
-    for task in (CopyKernel(), ConnectStorage(), EjectLocalISO(), RecordIntent()):
+    for task in (CopyKernel(), ConnectStorage(), EjectLocalISO(), ClaimVM(), RecordIntent()):
         task.revert(context)
     return ending.end_reverted(context, run)
 
 
-def _take_over(context: Context, run: Run, previous: Lease | None) -> None:
-    if context.connection.pool_uuid != run.request.pool_uuid:
+def check_pool(connection: Connection, run: Run) -> None:
+    """Raise ConfigurationError when the run's profile leads to another pool than the one that it was begun in."""
+    if connection.pool_uuid != run.request.pool_uuid:
         raise ConfigurationError(
-            f"profile {run.request.pool_profile!r} leads to pool {context.connection.pool_uuid},"
+            f"profile {run.request.pool_profile!r} leads to pool {connection.pool_uuid},"
             f" the run was begun in pool {run.request.pool_uuid}",
             advice="mend the profile's addresses in lmflow.conf",
         )
+
+
+def _take_over(context: Context, run: Run, previous: Lease | None) -> None:
+    check_pool(context.connection, run)
     if previous is not None and previous.session_uuid:
         context.connection.end_session(previous.session_uuid)
     context.adopt_session()

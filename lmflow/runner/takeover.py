@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 from lmflow.db.database import Database, Fence
-from lmflow.db.owner import current_owner, describe, is_beside
+from lmflow.db.leases import is_released
+from lmflow.db.owner import current_owner, describe, is_beside, is_dead
 from lmflow.exceptions import LockedError
 from lmflow.models import Lease, Notice, Run, Waits
 
@@ -17,9 +18,10 @@ def take_lease(
     """Return the run's lease as ours, and the previous one, so that its session can be ended.
 
     Of an owner that cannot be seen from here the expiry is waited for, by the database's clock, with a countdown.
-    LockedError for one that lives beside us, and as soon as a lease is renewed: its owner lives.
+    LockedError for one that lives beside us, and as soon as a lease is renewed: its owner lives. An expired lease is
+    watched first, for as long as a living owner may be silent: the clock of the database may just have been set.
     """
-    before: Lease | None = None
+    before = _outwait(database, run, waits, notify)
     while True:
         try:
             return database.leases.acquire(run.uuid, current_owner(), waits.lease_seconds)
@@ -35,8 +37,26 @@ def take_lease(
             time.sleep(min(max(seconds, 0.05), 1.0))
 
 
-def _is_renewed(before: Lease | None, now: Lease) -> bool:
+def _outwait(database: Database, run: Run, waits: Waits, notify: Callable[[Notice], None]) -> Lease | None:
+    """Watch an expired lease until it is renewed or nobody can be behind it any more; return how it was before."""
+    me, before = current_owner(), database.leases.get(run.uuid)
+    if before is None or before.expires_in_seconds > 0 or is_released(before):
+        return None
+    if before.owner == me or is_dead(before.owner, me):
+        return None
+    # A living owner renews at least each third of its lease.
+    seconds = waits.lease_seconds / 2
+    who = describe(before.owner)
+    text = f"run {run.uuid[:8]} was owned by {who}: its lease has expired; watched for {seconds:.0f} s"
+    notify(Notice(kind="message", text=text, run_uuid=run.uuid))
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0 and not _is_renewed(before, database.leases.get(run.uuid)):
+        time.sleep(min(left, waits.poll_seconds))
+    return before
+
+
+def _is_renewed(before: Lease | None, now: Lease | None) -> bool:
     """Tell whether the owner has been at it since our last look: what is left of a lease only shrinks by itself."""
-    if before is None:
+    if before is None or now is None:
         return False
     return now.token != before.token or now.expires_in_seconds > before.expires_in_seconds

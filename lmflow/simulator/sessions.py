@@ -210,6 +210,12 @@ class Sessions:
             self._active[ref] = moment
             self._store.update("session", ref, last_active=self._clock.stamp(moment))
 
+    def let_idle(self, seconds: float) -> None:
+        """Count every session as last used so many seconds of the pool's clock earlier than it was."""
+        with self._store.lock:
+            for ref in self._store.refs("session"):
+                self.use_at(ref, self._active.get(ref, 0.0) - seconds)
+
     def collect(self, busy: Collection[str] = ()) -> None:
         """End sessions that were idle too long or are too many of their kind; those that still work stay."""
         limit = self._clock.now() - IDLE_SECONDS

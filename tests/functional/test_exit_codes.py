@@ -30,6 +30,7 @@ WORDS = {
     "check": ["check", "v"],
     "config show": ["config", "show", "-f", "json"],
     "migrate": ["migrate", "v", "--to", "B"],
+    "run prune": ["run", "prune", "--older-than", "1"],
     "resolve": ["resolve", "r", "--nowhere", "--reason", "x"],
     "simulator": ["simulator", "--world", "lab"],
 }
@@ -71,7 +72,10 @@ def of_resume(ends: Ends) -> Said:
         assert begin(request_id).returncode == code
         if code is not Exit.INTERRUPTED:
             yield "resume", code, ends.scene.run("resume", request_id)
+    yield "resume", Exit.UNKNOWN, ends.scene.run("resume", "unknown", "--plan")
+    yield "resume", Exit.DONE, ends.scene.run("resume", "let-go", "--plan")
     owner = ends.hold("held")
+    yield "resume", Exit.LOCKED, ends.scene.run("resume", "held", "--plan")
     yield "resume", Exit.LOCKED, ends.scene.run("resume", "held")
     ends.end(owner, signal.SIGTERM)
     for number, code in ((signal.SIGTERM, Exit.INTERRUPTED), (signal.SIGINT, Exit.SIGINT)):
@@ -79,6 +83,7 @@ def of_resume(ends: Ends) -> Said:
         ends.wait_for_text(heir, "still migrating")
         yield "resume", code, ends.end(heir, number)
     ends.cut_off()
+    yield "resume", Exit.UNREACHABLE, ends.scene.run("resume", "let-go", "--plan")
     yield "resume", Exit.UNREACHABLE, ends.scene.run("resume", "let-go")
     ends.mend()
     ends.release()
@@ -203,7 +208,7 @@ GROUPS: dict[str, tuple[Callable[[Ends], Said], tuple[str, ...]]] = {
     "cancel": (of_cancel, ("cancel",)),
     "looking": (of_looking, ("check", "graph", "run list", "run show", "run wait", "status", "why")),
 }
-WITHOUT_A_POOL = ("complete", "config show", "db upgrade", "explain", "simulator")
+WITHOUT_A_POOL = ("complete", "config show", "db upgrade", "explain", "run prune", "simulator")
 
 
 def judge(said: Said, commands: tuple[str, ...]) -> None:
@@ -236,7 +241,7 @@ def test_each_code_of_a_command_without_a_pool(scene: Scene) -> None:
     scene.write_config()
 
     def try_all() -> Said:
-        for name in ("complete", "config show", "db upgrade", "explain"):
+        for name in ("complete", "config show", "db upgrade", "explain", "run prune"):
             yield name, Exit.DONE, scene.run(*WORDS[name])
         ready = scene.directory / "ready.json"
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -19,6 +19,7 @@ from tests.support.worlds import FEATURES, get_item, write_world
 Start = Callable[..., SimulatedPool]
 Lmflow = Callable[..., CompletedProcess[str]]
 
+V_UUID = "5a1e7e2b-5b0c-4f7e-9a54-2f3f4c4f9d02"
 LESSER = FEATURES.replace("-2991cbf5-", "-0991cbf5-")
 CACHED = {"sm_config": {"on_boot": "reset", "caching": "true"}}
 ROOT = {"name": "root", "sr": "S"}
@@ -169,27 +170,45 @@ def test_r26_the_vm_in_which_lmflow_runs(simulator: Start, lmflow: Lmflow, tmp_p
 def test_a_role_that_may_not_migrate_is_known_before(
     simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
 ) -> None:
-    """XAPI would say it in the task; a role that may can, and where more is needed it is told of before."""
+    """XAPI would say it in the task; a role that may can, and where more is needed it is told of before.
+
+    What is only tidied up after the arrival is a warning: the VM is moved all the same.
+    """
 
     def add_users(world: dict[str, Any]) -> None:
-        get_item(world, "storage", "S")["hosts"]["C"] = "unplugged"
+        own = {"name": "own", "type": "nfs", "shared": True, "other_config": {"lmflow-introduced-for": V_UUID}}
+        world["storage"].append({**own, "hosts": {"A": "plugged", "B": "plugged", "C": "unplugged"}})
+        isos = {"name": "isos", "type": "iso", "content_type": "iso", "shared": False, "hosts": {"A": "plugged"}}
+        world["storage"].append(isos)
+        vm = get_item(world, "vms", "v")
+        vm.update(uuid=V_UUID, cds=[{"iso": "tools.iso", "sr": "isos"}])
+        vm["disks"].append({"name": "data", "sr": "own", "size": "1 GiB"})
         world["users"] = [
+            {"name": "otto", "password": "ottos-own-secret", "role": "read-only"},
             {"name": "olga", "password": "olgas-own-secret", "role": "vm-admin"},
             {"name": "paul", "password": "pauls-own-secret", "role": "vm-power-admin"},
         ]
 
     pool = simulator(write_world(tmp_path / "p.json", add_users))
-    for name in ("olga", "paul"):
+    for name in ("otto", "olga", "paul"):
         secret = pool.directory / name
         secret.write_text(f"{name}s-own-secret\n", encoding="utf-8")
         secret.chmod(0o600)
+    eject = "--eject-local-iso"
+    scene.write_config(lab={"username": "otto", "password_file": pool.directory / "otto"})
+    refuse(pool, migrate(lmflow, "v", "B", eject), "RBAC_PERMISSION_DENIED", "vm-power-admin", "may not take the disc")
     scene.write_config(lab={"username": "olga", "password_file": pool.directory / "olga"})
-    refuse(pool, migrate(lmflow), "RBAC_PERMISSION_DENIED", "vm-power-admin")
+    refuse(pool, migrate(lmflow, "v", "B", eject), "RBAC_PERMISSION_DENIED", "vm-power-admin")
     scene.write_config(lab={"username": "paul", "password_file": pool.directory / "paul"})
-    refuse(pool, migrate(lmflow, "v", "C"), "RBAC_PERMISSION_DENIED", "pool-operator")
-    done = migrate(lmflow)
+    refuse(pool, migrate(lmflow, "v", "C", eject), "RBAC_PERMISSION_DENIED", "pool-operator")
+    own = pool.uuid("SR", "own")
+    refuse(pool, migrate(lmflow, "v", "B", eject, "--strict"), "RBAC_PERMISSION_DENIED", own)
+    done = migrate(lmflow, "v", "B", eject)
     assert done.returncode == 0, done.stderr
+    assert f"SR {own} will stay connected to the source" in " ".join(done.stderr.split())
     assert pool.runs_on("v") == ["B"]
+    joins = [pbd for pbd in pool.records("PBD").values() if pbd["SR"] == pool.find_ref("SR", "own")]
+    assert {pbd["host"] for pbd in joins if pbd["currently_attached"]} == {pool.find_ref("host", h) for h in "AB"}
 
 
 def test_the_network_that_is_to_carry_the_migration(simulator: Start, lmflow: Lmflow, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import datetime
 import json
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -16,21 +15,13 @@ from tests.support.ends import Ends
 from tests.support.invariants import Invariants
 from tests.support.kills import pause
 from tests.support.scene import Scene
+from tests.support.schemas import SCHEMAS, make_validator, read_schema
 
-SCHEMAS = Path(__file__).parents[2] / "doc" / "source" / "schemas"
-NAMES = ("cancellation", "config", "explain", "outcome", "run", "run-show", "status", "why")
+NAMES = ("cancellation", "config", "explain", "outcome", "plan", "prune", "run", "run-show", "status", "why")
 OF_OTHERS = ("check", "picture")
+WITH_A_WITNESS = {"/$defs/view/properties/step", "/$defs/view/properties/where"}
+"""No step is proved safe in this pool, whose witness refuses to answer: test_wrong_views.py sees these."""
 Said = tuple[str, Any]
-
-
-def read_schema(name: str) -> dict[str, Any]:
-    schema: dict[str, Any] = json.loads((SCHEMAS / f"{name}.v1.json").read_text(encoding="utf-8"))
-    return schema
-
-
-def make_validator(name: str) -> jsonschema.Draft202012Validator:
-    checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
-    return jsonschema.Draft202012Validator(read_schema(name), format_checker=checker)
 
 
 def list_properties(schema: Any, at: str = "") -> Iterator[str]:
@@ -133,12 +124,15 @@ def say_looks(ends: Ends) -> Iterator[Said]:
     """Look at all runs, with the pool and without it."""
     rows = ends.scene.rows
     yield "run", rows("run", "list", "--all")
+    yield "prune", rows("run", "prune", "--older-than", "0")
     status = rows("status")
     assert {line["condition"] for line in status} == {"dirty", "unknown", "suspended", "interrupted", "running"}
     yield "status", status
     for request_id in ("ok", "refused", "failed", "dirty", "unknown", "let-go", "left"):
         yield "why", rows("why", request_id)
         yield "run-show", rows("run", "show", request_id)
+    for request_id in ("ok", "unknown", "left", "held"):
+        yield "plan", rows("resume", request_id, "--plan")
     ends.cut_off()
     blind = rows("status")
     assert {line["seconds_old"] for line in blind} == {None}
@@ -195,7 +189,8 @@ def test_every_answer_follows_its_schema_and_every_property_is_used(scene: Scene
                 created, updated = (datetime.datetime.fromisoformat(run[key]) for key in ("created", "updated"))
                 assert created <= updated
     described = {name: set(list_properties(read_schema(name))) for name in NAMES}
-    assert {name: sorted(described[name] - seen[name]) for name in NAMES} == {name: [] for name in NAMES}
+    unseen = {name: sorted(described[name] - seen[name] - WITH_A_WITNESS) for name in NAMES}
+    assert unseen == {name: [] for name in NAMES}
     assert kinds["outcome"] == kinds["explain"] == {dict, list}
 
 

@@ -172,6 +172,26 @@ def test_43_never_another_host_after_an_unknown_submit(
     assert len(pool.audit("VM.pool_migrate")) == 1
 
 
+def test_43_never_another_host_after_an_unknown_submit_that_was_settled(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    """The witness shows later that the submit never began; sent again, XAPI refuses that host before it begins."""
+    scene.waits = {"settle_seconds": 0.5}
+    pool = simulator(write_world(tmp_path / "p.json", prefer_c))
+    scene.write_config(**{pool.name: {"witness": False}})
+    pool.control("POST", "/faults", {"call": "Async.VM.pool_migrate", "kind": "close_before"})
+    fail_at_submit(pool, FULL)
+    assert lmflow(*MOVE).returncode == 7
+    scene.write_config()
+    done = lmflow("resume", "change-4711")
+    assert done.returncode == 4, done.stdout + done.stderr
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "HOST_NOT_ENOUGH_FREE_MEMORY" in said
+    assert "no other host is tried: for a time nobody could say what became of its submit" in said
+    assert len(scene.runs()) == 1
+    assert len(pool.effects("v")) == 0
+
+
 @pytest.mark.parametrize("again", [("resume", "change-4711"), MOVE])
 @pytest.mark.parametrize("moment", ["choosing", "begun"])
 def test_43_killed_between_two_tries(

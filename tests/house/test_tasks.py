@@ -25,6 +25,7 @@ NAMES = {
         "validate_vm",
         "validate_site",
         "hooks_before",
+        "claim_vm",
         "eject_local_iso",
         "connect_storage",
         "copy_kernel",
@@ -38,6 +39,7 @@ NAMES = {
         "strip_base_mirror",
         "remove_source_kernel",
         "hooks_after",
+        "release_vm",
         "conclude",
     },
 }

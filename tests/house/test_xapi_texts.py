@@ -12,7 +12,7 @@ from tests.house.conftest import Source
 
 # The function, and the codes whose documented parameters it reads: words of an enumeration, or figures.
 READERS = {
-    "lmflow/verdict/decide.py:is_ordered": "VM_BAD_POWER_STATE, HANDLE_INVALID",
+    "lmflow/verdict/ordered.py:is_ordered": "VM_BAD_POWER_STATE, HANDLE_INVALID",
 }
 SEARCHES = {
     *("startswith", "endswith", "find", "rfind", "index", "count", "split", "partition", "rpartition", "splitlines"),

@@ -93,6 +93,10 @@ class Invariants:
             if ours and task["status"] != "pending":
                 yield f"d: the finished task {task['name_label']} ({task['status']}) is left in {pool.name}"
         yield from self._find_left_storage(pool, state)
+        ours = {run["run"] for run in self.scene.runs()}
+        for vm in pool.records("VM", state).values():
+            if vm["other_config"].get("lmflow-run") in ours:
+                yield f"d: {vm['name_label']} still has the mark of a run in {pool.name}"
         for host, files in pool.control("GET", "/files").items():
             for path in (path for path in files if path.endswith(".lmflow-part")):
                 yield f"d: the partial file {path} is left on {host}"

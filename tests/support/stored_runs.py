@@ -11,7 +11,7 @@ from lmflow.visualize import EXAMPLE_REQUEST, Picture
 BEFORE = (
     *("record_intent", "observe"),
     *(f"validate_{what}" for what in ("pool", "host", "sr", "network", "cpu", "memory", "vm", "site")),
-    *("hooks_before", "copy_kernel", "eject_local_iso", "connect_storage", "submit_pool_migrate"),
+    *("hooks_before", "claim_vm", "copy_kernel", "eject_local_iso", "connect_storage", "submit_pool_migrate"),
 )
 
 

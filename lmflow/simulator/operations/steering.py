@@ -95,6 +95,14 @@ def flush(pool: Kernel, _body: Body) -> Body:
     return {}
 
 
+@control_route("POST", "/idle")
+def let_sessions_idle(pool: Kernel, body: Body) -> Body:
+    """Let every session have been idle for so long, ``{"seconds": n}``, and end those whose time is over by that."""
+    pool.sessions.let_idle(float(body["seconds"]))
+    pool.sessions.collect(pool.tasks.busy_sessions())
+    return {}
+
+
 @control_route("POST", "/arrivals")
 def steer_arrivals(pool: Kernel, body: Body) -> Body:
     """Decide the race of a VM that arrives at a host whose toolstack restarts: ``{"survive": true|false}``."""

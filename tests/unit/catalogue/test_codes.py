@@ -17,8 +17,7 @@ from lmflow.cli.exits import Exit
 from lmflow.cli.main import LmflowApp
 from lmflow.models import RunState, XapiError
 from lmflow.tasks.submit_pool_migrate import NOT_TAKEN
-from lmflow.verdict import ORDERED_CODES, VerdictKind
-from lmflow.verdict.decide import is_ordered
+from lmflow.verdict import ORDERED_CODES, VerdictKind, is_ordered
 from lmflow.xapi import failures
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -215,7 +215,7 @@ def test_sources_say_where_each_comes_from(install: Install) -> None:
     first, second, *rest = checks.find_sources(Site())
     told = (first.source, first.distribution, first.state, first.codes, first.error)
     assert told == ("acme.rules:LICENCE", "acme 1.0", "on", ("LICENSED",), "")
-    assert (second.name, second.source) == ("pool.role", "lmflow.checks.pool:ROLE")
+    assert (second.name, second.source) == ("pool.role", "lmflow.checks.role:ROLE")
     assert second.distribution.startswith("lmflow ")
     assert [s.order for s in rest] == sorted(s.order for s in rest)
     assert [r.name for r in checks.find_rules()] == [s.name for s in (first, second, *rest)]

@@ -32,6 +32,7 @@ OLD = {"software_version": {"platform_version": "3.2.0"}}
 KERNEL = {"pv_kernel": "/var/lib/xcp/guest/vmlinuz", "domain_type": "pv"}
 BOTH_COPY = (dataclasses.replace(A, guest_files=True), dataclasses.replace(B, guest_files=True))
 CACHED = dataclasses.replace(DISK, vdi=VDI("vdi7", "desk", "nfs", {"on_boot": "reset", "caching": "true"}, "reset"))
+MIRRORED = dataclasses.replace(DISK, vdi=VDI("vdi6", "left", "nfs", {"base_mirror": "x/y"}))
 FEW_CPUS = (A, dataclasses.replace(B, cpu_count=8))
 DEMANDING = with_vm(memory_dynamic_min_bytes=90, memory_overhead_bytes=11)
 INSIDE = (Network("net", "inside", wired=False),)
@@ -43,6 +44,13 @@ ROWS = [
     ("pool.role", "RBAC_PERMISSION_DENIED", change(vm=with_vm(**KERNEL).vm, hosts=BOTH_COPY, denied=("host.call_plugin",))),
     ("pool.role", "RBAC_PERMISSION_DENIED", change(pbds=(GOOD.pbds[0], dataclasses.replace(GOOD.pbds[1], currently_attached=False)), denied=("pbd.unplug",))),
     ("pool.role", "RBAC_PERMISSION_DENIED", change(pbds=GOOD.pbds[:1], denied=("pbd.create",))),
+    ("pool.role", "RBAC_PERMISSION_DENIED", change(denied=("vm.add_to_other_config",))),
+    ("pool.role", "RBAC_PERMISSION_DENIED", on_terms(change(vm=with_vm(vbds=(DISK, LOCAL_DISC)).vm, denied=("vbd.insert",)), eject_local_iso=True)),
+    ("pool.tidying", "RBAC_PERMISSION_DENIED", change(denied=("task.cancel",))),
+    ("pool.tidying", "RBAC_PERMISSION_DENIED", change(denied=("task.destroy",))),
+    ("pool.tidying", "RBAC_PERMISSION_DENIED", change(srs=(dataclasses.replace(GOOD.srs[0], introduced_for="v"),), denied=("pbd.unplug",))),
+    ("pool.tidying", "RBAC_PERMISSION_DENIED", change(pbds=(dataclasses.replace(GOOD.pbds[0], introduced_for="v"), GOOD.pbds[1]), denied=("pbd.destroy",))),
+    ("pool.tidying", "RBAC_PERMISSION_DENIED", change(vm=with_vm(vbds=(MIRRORED,)).vm, denied=("vdi.remove_from_sm_config",))),
     ("pool.membership", "HOST_NOT_IN_POOL", change(hosts=(A,))),
     ("pool.upgrade", "NOT_SUPPORTED_DURING_UPGRADE", change(pool=dataclasses.replace(GOOD.pool, rolling_upgrade=True), hosts=with_b(**OLD).hosts)),
     ("pool.plan", "HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN", with_pool(ha_enabled=True, ha_failures_to_tolerate=1, ha_plan_exists_for=1)),
@@ -98,6 +106,7 @@ ROWS = [
     ("vm.kind", "VM_IS_SNAPSHOT", with_vm(is_a_snapshot=True, is_a_template=True, power_state="Halted")),
     ("vm.kind", "OPERATION_NOT_ALLOWED", with_vm(is_control_domain=True)),
     ("vm.blocked", "OPERATION_BLOCKED", with_vm(blocked_operations={"pool_migrate": "licence server"}, allowed_operations=())),
+    ("vm.claimed", "VM_CLAIMED", with_vm(claimed_by="another")),
     ("vm.immobile", "VM_IS_IMMOBILE", with_vm(is_immobile=True, allowed_operations=())),
     ("vm.suspend", "VM_LACKS_FEATURE", with_vm(can_suspend=False, allowed_operations=())),
     ("vm.on_boot", "VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION", with_vm(vbds=(CACHED,), allowed_operations=())),
@@ -116,7 +125,12 @@ ROWS = [
 PASSING = {
     "the good one": GOOD,
     "a role that could not be read": change(may_migrate=None),
-    "a role that may not do what is not needed": change(denied=("pbd.plug", "pbd.create", "host.call_plugin")),
+    "a role that may not do what is not needed": change(
+        denied=("pbd.plug", "pbd.create", "host.call_plugin", "vbd.eject", "vdi.remove_from_sm_config")
+    ),
+    "storage that was introduced for another VM": change(
+        srs=(dataclasses.replace(GOOD.srs[0], introduced_for="w"),), denied=("pbd.unplug",)
+    ),
     "a newer destination": with_b(software_version={"platform_version": "3.10.0"}),
     "a version that is none": with_b(software_version={"platform_version": "3.x"}),
     "a plan with room": with_pool(ha_enabled=True, ha_failures_to_tolerate=1, ha_plan_exists_for=2),
@@ -130,6 +144,7 @@ PASSING = {
     "a start of the toolstack long ago": with_b(agent_start_time="9000."),
     "a start of the toolstack that is unreadable": with_b(agent_start_time="soon"),
     "lmflow in another VM": on_terms(own_vm_uuid="w"),
+    "a VM that this run holds": change(vm=with_vm(claimed_by="r").vm, terms=Terms(run_uuid="r")),
     "a kernel that can be copied": change(vm=with_vm(**KERNEL, pv_ramdisk="/var/lib/xcp/guest/initrd").vm, hosts=BOTH_COPY),
     "a kernel that a boot loader finds": with_vm(**{**KERNEL, "pv_bootloader": "pygrub"}),
     "a kernel that HVM does not read": with_vm(**{**KERNEL, "domain_type": "hvm"}),

@@ -90,15 +90,12 @@ def test_no_secret_gets_into_a_core_dump_and_no_right_is_left(service: dict[str,
     assert service["User"] == ["lmflow"]
 
 
-def test_systemd_reads_it_where_there_is_one(tmp_path: Path) -> None:
-    """Without systemd-analyze only the sections and the kind of unit are looked at."""
+def test_systemd_reads_it(tmp_path: Path) -> None:
     unit = read_unit(UNIT.read_text())
     assert set(unit) == {"Unit", "Service", "Install"}
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
-        assert unit["Service"]["Type"] == ["oneshot"]
-        assert unit["Install"] == {"WantedBy": ["multi-user.target"]}
-        return
+        pytest.fail("systemd-analyze is not installed: apt-get install systemd", pytrace=False)
     installed = Path(sys.executable).parent / "lmflow"
     copy = tmp_path / UNIT.name
     copy.write_text(UNIT.read_text().replace("ExecStart=lmflow", f"ExecStart={installed}"))

@@ -6,7 +6,22 @@ import dataclasses
 
 import pytest
 
-from lmflow.models import PBD, PIF, SR, VBD, VDI, VIF, CheckReport, Network, Overview, Place, Snapshot, Terms, VmCheck
+from lmflow.models import (
+    PBD,
+    PIF,
+    SR,
+    VBD,
+    VDI,
+    VIF,
+    CheckReport,
+    Network,
+    Overview,
+    Place,
+    Snapshot,
+    Terms,
+    VmCheck,
+    WrongView,
+)
 from tests.support.overviews import GIB, make_host, make_overview, make_vm
 
 DISK = VBD("vbd", "0", "Disk", empty=False, currently_attached=True, vdi=VDI("vdi", "root", "nfs"))
@@ -122,6 +137,13 @@ def test_a_report_is_a_yes_when_every_vm_can_move(can: list[bool], all_can: bool
     vms = tuple(VmCheck("v", "v", "Running", None, 1, (), each, (), (), ()) for each in can)
     report = CheckReport(pool=Place("p", "lab"), observed_at="", asked_pool=False, to=None, vms=vms)
     assert report.all_can_move is all_can
+
+
+@pytest.mark.parametrize(("kind", "is_wrong"), [("", False), ("unproved", False), ("ghost", True)])
+def test_a_vm_is_shown_wrongly_only_when_that_is_proved(kind: str, is_wrong: bool) -> None:
+    vm = VmCheck("v", "v", "Running", None, 1, (), True, (), (), ())
+    view = WrongView("v", "v", kind, "XAPI shows v Running on A") if kind else None
+    assert dataclasses.replace(vm, xapi_view=view).is_shown_wrongly is is_wrong
 
 
 def test_a_snapshot_alone() -> None:

@@ -25,6 +25,7 @@ REFUSED = Ended(state=RunState.REFUSED, findings=(OF_HOST,), retries_left=1)
         dataclasses.replace(SUBMIT, task="await_pool_migrate"),
         dataclasses.replace(SUBMIT, task="connect_storage", error=XapiError("SR_BACKEND_FAILURE_47"), ordered=False),
         dataclasses.replace(SUBMIT, task="copy_kernel", error=None, ordered=False),
+        dataclasses.replace(SUBMIT, error=None, ordered=False, sent=False),  # what was prepared there is gone
         dataclasses.replace(REFUSED, state=RunState.FAILED),
         dataclasses.replace(REFUSED, findings=(OF_VM, OF_HOST)),
         dataclasses.replace(SUBMIT, error=XapiError("HANDLE_INVALID", ("host", "x"))),
@@ -50,6 +51,8 @@ def test_another_host_may_do_better(ended: Ended) -> None:
         ({"findings": (OF_VM,)}, "no other host could do better"),
         ({"findings": (Finding("submit", "VM_MOVED", "v is elsewhere", ""),)}, "no other host could do better"),
         ({"ordered": False}, "on its way"),
+        ({"ordered": False, "sent": False, "error": XapiError("MESSAGE_METHOD_UNKNOWN")}, "nothing about the host"),
+        ({"task": "copy_kernel", "error": None, "elsewhere": False}, "no other host could do better"),
         ({"task": "hooks_before"}, "nothing about the host"),
         ({"task": ""}, "nothing about the host"),
         ({"error": XapiError("OPERATION_BLOCKED", ("VM", "x"))}, "blocked on the VM"),

@@ -84,4 +84,4 @@ def test_an_unknown_renderer_is_refused_with_those_there_are() -> None:
 
 def test_a_renderer_can_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(visualize.RENDERERS, "count", lambda picture, ascii_only: str(len(picture.nodes)))
-    assert visualize.render(make_definition("settle"), "count") == "7"
+    assert visualize.render(make_definition("settle"), "count") == "8"

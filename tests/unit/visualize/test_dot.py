@@ -153,11 +153,11 @@ def test_flows_and_parallel_steps_are_clusters() -> None:
     graph = read(make_definition("move-settle"))
     labels = {name: looks["label"] for name, looks in graph.clusters.items()}
     assert labels == {"cluster_0": "move", "cluster_1": "settle", "cluster_n_validate_pool": "in parallel"}
-    assert len(graph.nodes) == 23
+    assert len(graph.nodes) == 25
     (into,) = ((a, looks) for a, _, looks in graph.edges if "lhead" in looks)
     assert (into[0], into[1]["lhead"], into[1]["label"]) == ("n_observe", "cluster_n_validate_pool", "  snapshot")
     assert ("n_verify_on_destination", "n_await_settled") in graph.shown()
-    assert len(graph.shown()) == 15
+    assert len(graph.shown()) == 17
 
 
 @pytest.mark.parametrize(("name", "beyond"), [("move-settle", "n_verify_on_destination"), ("move", "beyond")])

@@ -181,7 +181,7 @@ def test_a_crash_shows_its_frontier_its_progress_and_its_states_in_words() -> No
     assert "stroke-dasharray" in box.attrib
     assert float(part.attrib["width"]) == pytest.approx(0.43 * float(whole.attrib["width"]), abs=1)
     written = drawing.words().splitlines()
-    assert [written.count(word) for word in ("interrupted here", "done", "not begun")] == [1, 15, 7]
+    assert [written.count(word) for word in ("interrupted here", "done", "not begun")] == [1, 16, 8]
 
 
 def test_each_state_has_its_own_mark_and_word() -> None:
@@ -227,7 +227,7 @@ def test_it_tells_those_who_hear_it() -> None:
     told = root[1].text or ""
     assert "in parallel validate_pool, validate_host" in told
     assert "point of no return" in told
-    assert told.endswith("; remove_source_kernel; hooks_after; conclude.")
+    assert told.endswith("; remove_source_kernel; hooks_after; release_vm; conclude.")
 
 
 def test_a_picture_of_nothing_is_one() -> None:

@@ -243,13 +243,19 @@ def test_what_our_role_allows(session: dict[str, object], may: bool | None) -> N
     assert role.may_migrate(session) is may
 
 
+ALL = (*role.PREPARING, *role.TIDYING)
+
+
 @pytest.mark.parametrize(
     ("session", "denied"),
     [
         ({"is_local_superuser": True, "rbac_permissions": []}, ()),
         ({"is_local_superuser": False}, ()),
-        ({"rbac_permissions": ["PBD.plug", "pbd.unplug", "pbd.create", "pbd.destroy"]}, ("host.call_plugin",)),
-        ({"rbac_permissions": []}, role.PREPARING),
+        (
+            {"rbac_permissions": [name.upper() for name in ALL if not name.startswith("host.")]},
+            ("host.call_plugin",),
+        ),
+        ({"rbac_permissions": []}, ALL),
     ],
 )
 def test_what_our_role_denies(session: dict[str, object], denied: tuple[str, ...]) -> None:
