@@ -13,8 +13,6 @@ from lmflow.api.driving import Driving
 from lmflow.api.ways import Ways
 from lmflow.db.database import RequestExists
 from lmflow.exceptions import DamagedError, LmflowError, LockedError, UnreachableError, UsageError
-from lmflow.flows.move import make_move_flow
-from lmflow.flows.settle import make_settle_flow
 from lmflow.models import (
     Cancellation,
     CheckReport,
@@ -31,6 +29,7 @@ from lmflow.models import (
 from lmflow.runner import checking, plans, reports, runs
 from lmflow.runner.cancels import cancel_run
 from lmflow.runner.conditions import is_to_be_taken_up
+from lmflow.runner.engine import make_flows
 from lmflow.runner.resolving import Decision, resolve_run
 from lmflow.tasks.steering import Steering
 
@@ -239,9 +238,8 @@ class Client(Driving):
     def picture(self, run: str) -> visualize.Picture:
         """Return the picture of a run: its flows with states, durations and progress."""
         found = self.run(run)
-        request = found.request.to_json()
         return visualize.make_run_picture(
-            (make_move_flow(request), make_settle_flow(request)),
+            make_flows(self._database, found),
             found,
             atoms=self._database.atoms(found, "move") + self._database.atoms(found, "settle"),
             events=self._database.events.list(found.uuid),

@@ -10,11 +10,12 @@ from typing import Any
 
 from taskflow import engines, states
 from taskflow import exceptions as taskflow_exceptions
+from taskflow.flow import Flow
 
 from lmflow.db.database import Database
 from lmflow.exceptions import DamagedError, UnreachableError
 from lmflow.flows import move, settle
-from lmflow.flows.versions import check_version
+from lmflow.flows.versions import CURRENT, OLDEST, check_version
 from lmflow.models import Run
 from lmflow.tasks.context import Context
 
@@ -76,6 +77,15 @@ def check_flows(database: Database, run: Run) -> None:
         if not isinstance(version, int):
             raise DamagedError(run.uuid, f"its {flow.NAME} flow has no version")
         check_version(flow.NAME, version, run.request.to_json())
+
+
+def make_flows(database: Database, run: Run) -> tuple[Flow, Flow]:
+    """Return move and settle of the version that the run was created with, or of the nearest that can be built."""
+    request, version = run.request.to_json(), CURRENT
+    if run.logbook_uuid:
+        stored = (database.load_flow(run, move.NAME).meta or {}).get("factory") or {}
+        version = max(OLDEST, min(CURRENT, int((stored.get("kwargs") or {}).get("version", CURRENT))))
+    return move.make_move_flow(request, version), settle.make_settle_flow(request, version)
 
 
 def _report(context: Context, state: str, details: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from lmflow.exceptions import LmflowError, LockedError, UnreachableError, UsageE
 from lmflow.flows import move, settle
 from lmflow.models import PlannedStep, ResumePlan, Run, RunState, Waits
 from lmflow.runner.conditions import find_condition
-from lmflow.runner.engine import check_flows
+from lmflow.runner.engine import check_flows, make_flows
 from lmflow.runner.heartbeat import CANCEL
 from lmflow.runner.places import describe_place
 from lmflow.runner.reports import advise, describe_sight, explain, look_until_verdict
@@ -165,9 +165,8 @@ def _go_on(row: AtomRow | None) -> str:
 def _list_atoms(database: Database, run: Run, which: str) -> list[tuple[str, AtomRow | None]]:
     """Return the steps of a flow, in their order, each as it is stored; None for what TaskFlow never came to."""
     stored = {row.name: row for row in database.atoms(run, which)}
-    version = int(database.load_flow(run, which).meta["factory"]["kwargs"]["version"])
-    make = {move.NAME: move.make_move_flow, settle.NAME: settle.make_settle_flow}[which]
-    return [(name, stored.get(name)) for name in _name_atoms(make(run.request.to_json(), version))]
+    (made,) = (each for each in make_flows(database, run) if each.name == which)
+    return [(name, stored.get(name)) for name in _name_atoms(made)]
 
 
 def _name_atoms(part: flow.Flow) -> Iterator[str]:

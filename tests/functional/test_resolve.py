@@ -37,7 +37,9 @@ def decisions(scene: Scene) -> list[dict[str, Any]]:
 
 
 def touched(pool: SimulatedPool) -> list[str]:
-    return [m for m in pool.changing_calls() if m.removeprefix("Async.").startswith("VM.")]
+    """Return the calls that did anything to a VM but mark whose it is."""
+    called = [m.removeprefix("Async.") for m in pool.changing_calls()]
+    return [m for m in called if m.startswith("VM.") and not m.endswith("other_config")]
 
 
 def test_on_the_source_it_is_rolled_back(simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path) -> None:

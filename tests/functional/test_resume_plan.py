@@ -14,12 +14,11 @@ from lmflow.cli.exits import Exit
 from tests.support.ends import DISABLED, Ends
 from tests.support.invariants import Invariants
 from tests.support.kills import kill, kill_at_hold, query, wait_until
-from tests.support.pool import is_reading
+from tests.support.pool import WITNESS_READS, is_reading
 from tests.support.scene import Scene
 from tests.support.worlds import write_world
 
 ENDS_AS = {"run": "SUCCESS", "re-attach": "SUCCESS", "redo": "SUCCESS", "revert": "REVERTED"}
-WITNESS = ("xenops:VM.exists", "xenops:VM.stat", "xenops:Task.list")
 
 
 def dump(scene: Scene) -> list[str]:
@@ -35,7 +34,7 @@ def plan(ends: Ends, request_id: str, code: Exit = Exit.DONE, *, owned: bool = F
     done = ends.scene.run("resume", request_id, "--plan", "-f", "json")
     assert done.returncode == code, done.stdout + done.stderr
     said = [each["method"] for each in ends.pool.audit()[calls:]]
-    assert owned or [method for method in said if not (is_reading(method) or method in WITNESS)] == []
+    assert owned or [method for method in said if not (is_reading(method) or method in WITNESS_READS)] == []
     assert owned or dump(ends.scene) == rows
     assert set(ends.pool.records("session")) == sessions, "its own is gone, and nobody else's"
     (found,) = json.loads(done.stdout)

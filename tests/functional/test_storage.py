@@ -101,6 +101,7 @@ def test_31_a_volume_of_this_vm_alone_follows_it_and_is_released_behind_it(
         "PBD plugged": "done",
         "PBD marked": "done",
         "PBD unplugged": "released",
+        "VM marked as held": "released",
         "VM migrated": "moved",
     }
     told = [
@@ -167,7 +168,11 @@ def test_an_ejected_disc_stays_out_after_a_success_and_that_is_said(
     done = lmflow(*MOVE, "--eject-local-iso")
     assert done.returncode == 0, done.stdout + done.stderr
     assert find_drive(pool)["empty"]
-    assert list_objects(scene) == {"disc ejected": "done", "VM migrated": "moved"}
+    assert list_objects(scene) == {
+        "VM marked as held": "released",
+        "disc ejected": "done",
+        "VM migrated": "moved",
+    }
     assert "rescue.iso" in lmflow("run", "show", "r").stdout
 
 

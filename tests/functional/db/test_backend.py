@@ -13,7 +13,7 @@ from taskflow.persistence import models as tf_models
 
 from lmflow.db import backend, schema
 from lmflow.db.database import Database, Fence
-from lmflow.exceptions import LeaseLost
+from lmflow.exceptions import DamagedError, LeaseLost
 from lmflow.models import Owner, Run, RunState
 from tests.functional.db.sample_flow import PROBES
 
@@ -214,7 +214,7 @@ def test_what_is_not_there_is_not_found(database: Database, create: Create) -> N
         ):
             with pytest.raises(tf_exceptions.NotFound):
                 write()
-    with pytest.raises(LookupError):
+    with pytest.raises(DamagedError):
         database.load_flow(database.runs.get(run.uuid).__class__(**{**_fields(run), "move_uuid": "none"}), "move")
 
 
