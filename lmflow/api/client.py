@@ -99,10 +99,7 @@ class Client(Driving):
             return (self._resume(self.run(run), steering),)
         steering = steering or Steering()
         outcomes: list[Outcome] = []
-        open_runs = self.find_runs(active_only=True, limit=None)
-        for damaged in open_runs.damaged:
-            self._notify(Notice(kind="message", text=damaged.message, run_uuid=damaged.run_uuid))
-        for found in open_runs.runs:
+        for found in self._list_open():
             if not is_to_be_taken_up(self._database, found):
                 continue
             try:
@@ -124,9 +121,15 @@ class Client(Driving):
         if selector:
             found = [self.run(selector)]
         else:
-            every = self.runs(active_only=True, limit=None)
-            found = [run for run in every if is_to_be_taken_up(self._database, run)]
+            found = [run for run in self._list_open() if is_to_be_taken_up(self._database, run)]
         return tuple(self._plan(self._database.runs.get_newest(run.uuid)) for run in found)
+
+    def _list_open(self) -> tuple[Run, ...]:
+        """Return the open runs, and tell which of them cannot be read."""
+        found = self.find_runs(active_only=True, limit=None)
+        for damaged in found.damaged:
+            self._notify(Notice(kind="message", text=damaged.message, run_uuid=damaged.run_uuid))
+        return found.runs
 
     def _plan(self, run: Run) -> ResumePlan:
         return plans.make_plan(self._database, lambda: self._open(run.request.pool_profile), run, waits=self._waits)

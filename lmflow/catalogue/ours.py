@@ -35,13 +35,14 @@ ENTRIES: Final = (
         title="Another run of lmflow holds the VM",
         meaning="The VM says itself, in its other_config, which run holds it: of this database, or of any other.",
         cause=(
-            "That run goes on, was interrupted and waits for its resume, or waits for a person. Or its database is "
-            "gone, and nobody can bring it to its end; or the VM was copied while it was held."
+            "That run goes on, was interrupted and waits for its resume, or waits for a person. Or it has ended and "
+            "its mark is back, or was left; or its database is gone; or the VM was copied while it was held."
         ),
         vm_state="Nothing was sent by this run: the VM is where that other run has it.",
         remedy=(
-            "Bring that run to its end with the database that it is kept in. Only if that database is gone for good, "
-            "no lmflow drives the run, and no operation goes on with the VM, take the mark off by hand."
+            "Bring that run to its end with the database that it is kept in. Only if it has ended, or is of "
+            "another VM (this is a copy), or its database is gone for good and no lmflow drives it, and if no "
+            "operation goes on with the VM, take the mark off by hand."
         ),
         command="xe vm-param-remove uuid=VM_UUID param-name=other-config param-key=lmflow-run",
         source="lmflow/checks/claim.py",

@@ -20,8 +20,9 @@ def object_to_claim(name: str, vm_uuid: str, holder: str) -> Finding:
     return CLAIMED.object_to(
         f"{name} is held by run {holder}: its other_config:lmflow-run says so",
         remedy=(
-            f"lmflow run show {holder[:8]}, where that run is kept, says how it stands. Only if that database is gone "
-            f"for good, no lmflow drives the run, and no operation goes on with {name}: {write_removal(vm_uuid)}"
+            f"lmflow run show {holder[:8]}, where that run is kept, says how it stands. Only if that run has ended, or "
+            f"is of another VM (this is a copy), or its database is gone for good and no lmflow drives it, and if no "
+            f"operation goes on with {name}: {write_removal(vm_uuid)}"
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import errno
 import importlib
@@ -17,6 +18,7 @@ from cliff.show import ShowOne
 from stevedore import ExtensionManager
 from stevedore.extension import Extension
 
+from lmflow.cli.ends import heeded_ends
 from lmflow.cli.exits import Exit
 from lmflow.cli.printer import drop_output, escape
 from lmflow.exceptions import UsageError
@@ -64,6 +66,8 @@ class _Answering(DisplayCommandBase[Any]):
     columns: ClassVar[Sequence[str]]
     # Whether the exit code tells what happened to a VM: nothing that befalls the output may change it then.
     moves_vms: ClassVar[bool] = False
+    # Whether it may have a session in a pool, which a signal must not leave there.
+    asks_pools: ClassVar[bool] = False
 
     def get_epilog(self) -> str:
         """Say where the other options are."""
@@ -101,7 +105,8 @@ class _Answering(DisplayCommandBase[Any]):
         if unknown:
             raise UsageError(f"there is no column {unknown[0]!r}", candidates=columns)
         self.formatter = self._formatter_plugins[parsed_args.formatter].obj
-        answer = self.answer(parsed_args)
+        with heeded_ends() if self.asks_pools else contextlib.nullcontext():
+            answer = self.answer(parsed_args)
         try:
             self._print(parsed_args, answer)
         except BrokenPipeError:

@@ -22,6 +22,7 @@ class Check(ListCommand):
     """Say whether VMs may move, and where to: every rule, every host, with reasons and remedies; changes nothing."""
 
     columns = (*CHECK_COLUMNS, *SOURCE_COLUMNS)
+    asks_pools = True
     _report: CheckReport | None = None
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -36,6 +36,7 @@ _READS_RUNS: Final = {
     Exit.USAGE: "a wrong option or configuration; no run is called so",
     Exit.UNREACHABLE: "the database does not answer",
 }
+_TOLD_TO_STOP: Final = "SIGTERM or SIGHUP: ended before its answer"
 _DRIVES: Final = {
     Exit.INTERNAL: "a defect of lmflow; an answer that could not be written does not count, see the run",
     Exit.INTERRUPTED: "SIGTERM, SIGHUP or the deadline: let go of, resumable",
@@ -66,6 +67,7 @@ _OF_COMMANDS: Final[Mapping[str, Mapping[Exit, str]]] = {
         **_READS,
         Exit.DONE: "yes, for every VM asked for",
         Exit.REFUSED: "no, for at least one",
+        Exit.INTERRUPTED: _TOLD_TO_STOP,
         Exit.UNREACHABLE: "the pool, or the database, does not answer or let us in",
     },
     "complete": {**_READS, Exit.DONE: "printed", Exit.USAGE: "a wrong option, or no script for such a shell"},
@@ -145,11 +147,13 @@ _OF_COMMANDS: Final[Mapping[str, Mapping[Exit, str]]] = {
         **_READS_RUNS,
         Exit.DONE: "told, also where something needs a person: the headline says it",
         Exit.USAGE: "a wrong option or configuration",
+        Exit.INTERRUPTED: _TOLD_TO_STOP,
         Exit.UNREACHABLE: "the pool of an open run, or the database, does not answer: what is true cannot be said",
     },
     "why": {
         **_READS_RUNS,
         Exit.DONE: "explained",
+        Exit.INTERRUPTED: _TOLD_TO_STOP,
         Exit.UNREACHABLE: "the pool of an open run, or the database, does not answer: what is true cannot be said",
     },
 }

@@ -11,11 +11,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lmflow.cli import logs
 from lmflow.cli.door import Place
+from lmflow.cli.ends import heeded_ends
 from lmflow.cli.exits import Exit, Terminated, get_exit
 from lmflow.cli.printer import Printer
 from lmflow.models import Notice, Outcome
@@ -212,7 +212,7 @@ def follow(
     place = dataclasses.replace(place, on_interrupt=on_interrupt or place.on_interrupt)
     display = _Guarded(_make_display(printer))
     try:
-        with _noted_signals() as signals, _heeded_ends(), place.open_client(display.notify) as client:
+        with _noted_signals() as signals, heeded_ends(), place.open_client(display.notify) as client:
             try:
                 yield Following(client, printer, signals, close=display.close)
             finally:
@@ -242,27 +242,6 @@ def _noted_signals() -> Iterator[int]:
         signal.set_wakeup_fd(before)
         os.close(writer)
         os.close(reader)
-
-
-@contextlib.contextmanager
-def _heeded_ends() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the command in order, as ctrl-C does, while no run is driven that heeds them itself.
-
-    By default they would end it on the spot, and leave its session in the pool.
-    """
-
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        raise Terminated
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-    for number in heard:
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number in heard:
-            signal.signal(number, before[number])
 
 
 def _explain_interrupt(printer: Printer, word: str, run_uuid: str, left: str) -> None:

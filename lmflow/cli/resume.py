@@ -10,6 +10,7 @@ from lmflow.cli.base import Answer, ListCommand
 from lmflow.cli.door import Place, get_place
 from lmflow.cli.exits import get_batch_exit
 from lmflow.cli.planned import PLAN_COLUMNS, get_plan_exit, make_plan_row, tell_plan
+from lmflow.cli.printer import Printer
 from lmflow.cli.progress import follow
 from lmflow.cli.sentences import OUTCOME_COLUMNS, make_outcome_row, tell_outcome
 from lmflow.models import Outcome
@@ -20,6 +21,7 @@ class Resume(ListCommand):
 
     columns = OUTCOME_COLUMNS
     moves_vms = True
+    asks_pools = True
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the run."""
@@ -41,7 +43,7 @@ class Resume(ListCommand):
         """Resume; the answer has one row for each run taken up."""
         app = self.get_app()
         if parsed_args.plan:
-            return _answer_plan(get_place(app), parsed_args.run)
+            return _answer_plan(get_place(app), parsed_args.run, app.printer)
         with follow(app.printer, get_place(app), on_interrupt=parsed_args.on_interrupt) as following:
             outcomes = following.client.resume(parsed_args.run)
             codes = [following.judge(outcome) for outcome in outcomes]
@@ -49,8 +51,8 @@ class Resume(ListCommand):
         return Answer(OUTCOME_COLUMNS, rows, _tell(outcomes), get_batch_exit(codes))
 
 
-def _answer_plan(place: Place, run: str) -> Answer:
-    with place.open_client() as client:
+def _answer_plan(place: Place, run: str, printer: Printer) -> Answer:
+    with place.open_client(lambda notice: printer.say(notice.text)) as client:
         found = client.plan_resume(run)
     lines = [line for plan in found for line in tell_plan(plan)] or ["Nothing to resume."]
     codes = [get_plan_exit(plan) for plan in found]

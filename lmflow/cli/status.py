@@ -14,6 +14,7 @@ class Status(ListCommand):
     """Tell what needs me now; first of all whether a VM is down."""
 
     columns = STATUS_COLUMNS
+    asks_pools = True
 
     def answer(self, parsed_args: argparse.Namespace) -> Answer:
         """Ask the database and the pools; changes nothing."""

@@ -15,6 +15,7 @@ class Why(ShowCommand):
     """Explain a run: what was written last, what the pool says now, the verdict, one command."""
 
     columns = WHY_COLUMNS
+    asks_pools = True
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the run."""

@@ -133,6 +133,7 @@ def make_lease(row: sa.Row[Any]) -> Lease:
         owner=Owner(machine=row.machine, boot_id=row.boot_id, pid=row.pid, started=row.started),
         session_uuid=row.session_uuid,
         expires_in_seconds=float(row.seconds_left),
+        lease_seconds=float(row.lease_seconds),
     )
 
 

@@ -193,10 +193,14 @@ class Owner(Model):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Lease(Model):
-    """Who may write and send for a run. ``expires_in_seconds`` is by the database's clock, may be negative."""
+    """Who may write and send for a run. ``expires_in_seconds`` is by the database's clock, may be negative.
+
+    ``lease_seconds`` is its length by its owner's configuration, not by ours.
+    """
 
     run_uuid: str
     token: int
     owner: Owner
     session_uuid: str
     expires_in_seconds: float
+    lease_seconds: float

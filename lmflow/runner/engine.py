@@ -76,7 +76,7 @@ def check_flows(database: Database, run: Run) -> None:
             raise DamagedError(run.uuid, f"its {flow.NAME} flow is made by {named or 'nothing'}, which is not ours")
         if not isinstance(version, int):
             raise DamagedError(run.uuid, f"its {flow.NAME} flow has no version")
-        check_version(flow.NAME, version, run.request.to_json())
+        check_version(flow.NAME, version, run.request.to_json(), run_uuid=run.uuid)
 
 
 def make_flows(database: Database, run: Run) -> tuple[Flow, Flow]:

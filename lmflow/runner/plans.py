@@ -16,8 +16,8 @@ from lmflow.runner.conditions import find_condition
 from lmflow.runner.engine import check_flows, make_flows
 from lmflow.runner.heartbeat import CANCEL
 from lmflow.runner.places import describe_place
+from lmflow.runner.profiles import check_pool
 from lmflow.runner.reports import advise, describe_sight, explain, look_until_verdict
-from lmflow.runner.runs import check_pool
 from lmflow.tasks.await_pool_migrate import AwaitPoolMigrate
 from lmflow.tasks.cancelling import ANSWER
 from lmflow.tasks.submit_pool_migrate import SubmitPoolMigrate

@@ -11,7 +11,7 @@ from lmflow.exceptions import DamagedError, LmflowError, LoginError, Unreachable
 from lmflow.models import Run, RunState, StatusLine, StatusReport, Waits, WhyReport, WitnessView, WrongView
 from lmflow.runner.conditions import find_condition
 from lmflow.runner.places import describe_place
-from lmflow.runner.runs import check_pool
+from lmflow.runner.profiles import check_pool
 from lmflow.runner.wrong_views import Asking, find_view_after, find_wrong_view, list_ended_in_doubt
 from lmflow.tasks.watch import Sight, Watch
 from lmflow.verdict import VerdictKind
@@ -23,6 +23,12 @@ _NEXT = {"interrupted": "resume", "suspended": "resume", "unknown": "why", "dirt
 
 # A dirty run has ended, and leaves something to do.
 _OPEN = [state for state in RunState if not state.is_terminal or state is RunState.DIRTY]
+
+_WRONG = {
+    "ghost": "No host says that it runs {name}, as XAPI shows it.",
+    "twice": "{name} runs on more than one host.",
+    "unproved": "What XAPI shows of {name} cannot be confirmed.",
+}
 
 MEANING = {
     VerdictKind.CONCLUDE: "the move is done: verify and post steps remain",
@@ -109,7 +115,8 @@ def recall_why(
 def _find_view(connection: Connection, run: Run, sight: Sight, asking: Asking) -> WrongView | None:
     """Return what is wrong with XAPI's view, once there is a verdict; what is under way is not judged."""
     kind, is_unknown = sight.verdict.kind, run.state is RunState.UNKNOWN
-    if kind in (VerdictKind.WAIT, VerdictKind.ASK, VerdictKind.RE_ATTACH) and not is_unknown:
+    has_ended = is_unknown or run.state.is_terminal
+    if kind in (VerdictKind.WAIT, VerdictKind.ASK, VerdictKind.RE_ATTACH) and not has_ended:
         return None
     asking = dataclasses.replace(asking, doubted=is_unknown or kind is VerdictKind.UNKNOWN)
     request = run.request
@@ -124,21 +131,19 @@ def make_status(database: Database, open_connection: Callable[[str], Connection]
     lines, doubts, began = [], [], time.monotonic()
     connections: dict[str, Connection | LmflowError] = {}
     try:
-        found = database.runs.select(RunFilter(states=_OPEN), limit=None)
-        damaged = list(found.damaged)
-        for run in found.runs:
+        runs, damaged = _list_to_look_at(database)
+        for run in runs:
             try:
                 line, doubt = _look_at(database, connections, open_connection, run, waits)
             except DamagedError as error:
                 damaged.append(error)
                 continue
+            if run.state not in _OPEN:
+                if line.xapi_view is None:
+                    continue
+                line = dataclasses.replace(line, condition="wrong_view", advice=f"lmflow why {run.uuid[:8]}")
             lines.append(line)
             if doubt:
-                doubts.append(doubt)
-        for run in list_ended_in_doubt(database):
-            line, doubt = _look_at(database, connections, open_connection, run, waits)
-            if line.xapi_view is not None:
-                lines.append(dataclasses.replace(line, condition="wrong_view", advice=f"lmflow why {run.uuid[:8]}"))
                 doubts.append(doubt)
     finally:
         for connection in connections.values():
@@ -154,6 +159,15 @@ def make_status(database: Database, open_connection: Callable[[str], Connection]
     if doubts and any(line.seconds_old is not None for line in lines):
         truth += f"  ({age})"
     return StatusReport(headline=f"{head}  {truth}", lines=tuple(lines))
+
+
+def _list_to_look_at(database: Database) -> tuple[list[Run], list[DamagedError]]:
+    """Return each run once: the open ones, those that ended in doubt of XAPI's view; and what cannot be read."""
+    found = database.runs.select(RunFilter(states=_OPEN), limit=None)
+    ended, damaged = list_ended_in_doubt(database)
+    open_uuids = {run.uuid for run in found.runs}
+    runs = [*found.runs, *(run for run in ended if run.uuid not in open_uuids)]
+    return runs, [*found.damaged, *(error for error in damaged if error.run_uuid not in open_uuids)]
 
 
 def _look_at(
@@ -180,6 +194,10 @@ def _look_at(
         view = _find_view(connection, run, sight, Asking(waits, patient=False)) if condition != "running" else None
         # A run that has ended said where its VM was; what became of that since is not its matter.
         doubt = "" if run.state.is_terminal and view is None else _say_doubt(name, sight, view)
+        if view is not None and run.state.is_terminal:
+            doubt = doubt or _WRONG.get(view.kind, _WRONG["unproved"]).format(name=name)
+    except DamagedError:
+        raise  # it says nothing of the pool
     except LmflowError as error:
         connections.setdefault(profile, error)
         looked = None

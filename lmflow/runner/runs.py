@@ -10,12 +10,13 @@ from typing import Any
 
 from lmflow.db.database import Database, Fence
 from lmflow.db.owner import current_owner, is_dead
-from lmflow.exceptions import ConfigurationError, FlowSuspended, LeaseLost, LockedError, UnreachableError
+from lmflow.exceptions import FlowSuspended, LeaseLost, LockedError, UnreachableError
 from lmflow.flows import move, settle
 from lmflow.models import Lease, MoveRequest, Notice, Outcome, Run, RunState, Site, Waits
 from lmflow.runner import ending, retrying
 from lmflow.runner.engine import check_flows, run_flow
 from lmflow.runner.heartbeat import Heartbeat
+from lmflow.runner.profiles import check_pool
 from lmflow.runner.recall import recall_outcome
 from lmflow.runner.retrying import Handed
 from lmflow.runner.signals import steered_by_signals
@@ -129,16 +130,6 @@ def _repair(context: Context, run: Run) -> Outcome:
     for task in (CopyKernel(), ConnectStorage(), EjectLocalISO(), ClaimVM(), RecordIntent()):
         task.revert(context)
     return ending.end_reverted(context, run)
-
-
-def check_pool(connection: Connection, run: Run) -> None:
-    """Raise ConfigurationError when the run's profile leads to another pool than the one that it was begun in."""
-    if connection.pool_uuid != run.request.pool_uuid:
-        raise ConfigurationError(
-            f"profile {run.request.pool_profile!r} leads to pool {connection.pool_uuid},"
-            f" the run was begun in pool {run.request.pool_uuid}",
-            advice="mend the profile's addresses in lmflow.conf",
-        )
 
 
 def _take_over(context: Context, run: Run, previous: Lease | None) -> None:

@@ -44,8 +44,8 @@ def _outwait(database: Database, run: Run, waits: Waits, notify: Callable[[Notic
         return None
     if before.owner == me or is_dead(before.owner, me):
         return None
-    # A living owner renews at least each third of its lease.
-    seconds = waits.lease_seconds / 2
+    # A living owner renews at least each third of its lease, which is as long as its own configuration says.
+    seconds = max(waits.lease_seconds, before.lease_seconds) / 2
     who = describe(before.owner)
     text = f"run {run.uuid[:8]} was owned by {who}: its lease has expired; watched for {seconds:.0f} s"
     notify(Notice(kind="message", text=text, run_uuid=run.uuid))

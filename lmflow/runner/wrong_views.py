@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from lmflow.db.database import Database
-from lmflow.exceptions import LmflowError
+from lmflow.exceptions import DamagedError, LmflowError
 from lmflow.models import VM, Host, Run, RunState, Waits, WitnessView, WrongView
+from lmflow.runner.profiles import check_pool
 from lmflow.verdict import DECIDED
 from lmflow.verdict.view import Sighting, judge_view, needs_restart
 from lmflow.xapi import domains, reads, witness
@@ -44,8 +45,9 @@ def find_wrong_view(
     """Return what is wrong with XAPI's view of the VM, None when nothing is or something is going on with it.
 
     The host where XAPI shows the VM is asked first; when it agrees, nobody else is. Where it does not, every host of
-    the pool is. ``seen`` is what was just read of the VM and all hosts. When the view is wrong this blocks for the time
-    to settle, if the pool has to be watched.
+    the pool is. ``seen`` is what was read of the VM and all hosts before. A view that looks wrong is looked at once
+    more, record and hosts, ``quiet_seconds`` later: this blocks for them, and for the time to settle, if the pool has
+    to be watched.
     """
     vm, hosts = seen or (reads.read_vm(conn, vm_uuid), reads.read_hosts(conn))
     sighting = Sighting(vm_uuid=vm_uuid, vm_name=vm_name, vm=vm, hosts=hosts, doubted=asking.doubted)
@@ -55,8 +57,13 @@ def find_wrong_view(
         if not view.answered or view.power_state in ("Running", "Paused"):
             return None
     sighting = dataclasses.replace(sighting, witness=_ask_all(conn, hosts, vm_uuid))
-    if judge_view(sighting) is None or not _is_steady(sighting, _ask_all(conn, hosts, vm_uuid)):
+    if judge_view(sighting) is None:
         return None
+    time.sleep(asking.waits.quiet_seconds)  # XAPI hears of a move or an end a moment after the hosts know of it
+    again = _look_again(conn, sighting)
+    if not _is_steady(sighting, again):
+        return None
+    sighting = again
     if not sighting.find_silent():
         sighting = _settle(conn, sighting, asking)
     if needs_restart(sighting):
@@ -71,23 +78,39 @@ def find_view_after(
 
     The pool is asked only about a run that ended with a view proved wrong, or by a person's decision.
     """
-    attempt = database.attempts.latest(run.uuid)
-    decided = attempt is not None and attempt.outcome.startswith(DECIDED)
-    if not decided and not database.events.list(run.uuid, kind=EVENT):
+    if not _ended_in_doubt(database, run):
         return None
     try:
         with open_connection() as conn:
+            check_pool(conn, run)
             return find_wrong_view(conn, run.request.vm_uuid, run.request.vm_name, asking)
     except LmflowError:
         return None
 
 
-def list_ended_in_doubt(database: Database) -> tuple[Run, ...]:
-    """Return those of the newest runs that ended with a view proved wrong, the newest of each VM only."""
-    found: dict[str, Run] = {}
+def list_ended_in_doubt(database: Database) -> tuple[tuple[Run, ...], tuple[DamagedError, ...]]:
+    """Return those of the newest runs that ended with a view proved wrong, or by a decision; the newest of each VM.
+
+    The second are those of which this cannot be read.
+    """
+    newest: dict[str, Run] = {}
     for run in database.runs.list(states=_ENDED, limit=_NEWEST):
-        found.setdefault(run.request.vm_uuid, run)
-    return tuple(run for run in found.values() if database.events.list(run.uuid, kind=EVENT))
+        newest.setdefault(run.request.vm_uuid, run)
+    found, damaged = [], []
+    for run in newest.values():
+        try:
+            if _ended_in_doubt(database, run):
+                found.append(run)
+        except DamagedError as error:
+            damaged.append(error)
+    return tuple(found), tuple(damaged)
+
+
+def _ended_in_doubt(database: Database, run: Run) -> bool:
+    """Tell whether the run ended with a view proved wrong, or by a person's decision: no record was mended by that."""
+    attempt = database.attempts.latest(run.uuid)
+    decided = attempt is not None and attempt.outcome.startswith(DECIDED)
+    return decided or bool(database.events.list(run.uuid, kind=EVENT))
 
 
 def find_views(
@@ -120,9 +143,22 @@ def _ask_all(conn: Connection, hosts: Sequence[Host], vm_uuid: str) -> tuple[Wit
     return tuple(_ask(conn, host, vm_uuid) for host in hosts)
 
 
-def _is_steady(sighting: Sighting, again: Sequence[WitnessView]) -> bool:
-    """Tell whether the hosts say the same once more: a copy that ends between two questions is on both, or on none."""
-    first, second = ([(w.answered, w.power_state, w.incoming) for w in each] for each in (sighting.witness, again))
+def _look_again(conn: Connection, sighting: Sighting) -> Sighting:
+    vm, hosts = reads.read_vm(conn, sighting.vm_uuid), reads.read_hosts(conn)
+    return dataclasses.replace(sighting, vm=vm, hosts=hosts, witness=_ask_all(conn, hosts, sighting.vm_uuid))
+
+
+def _is_steady(sighting: Sighting, again: Sighting) -> bool:
+    """Tell whether XAPI and the hosts say the same once more.
+
+    A copy that ends between two questions is on both hosts, or on none; and a record may be older than an answer.
+    """
+    if _shown_of(sighting.vm) != _shown_of(again.vm):
+        return False
+    first, second = (
+        sorted((w.host_uuid, w.answered, w.power_state or "", w.incoming) for w in each.witness)
+        for each in (sighting, again)
+    )
     return first == second
 
 
@@ -141,13 +177,9 @@ def _settle(conn: Connection, sighting: Sighting, asking: Asking) -> Sighting:
         vm, hosts = reads.read_vm(conn, sighting.vm_uuid), reads.read_hosts(conn)
         if _state_of(vm, hosts) != before:
             since = time.monotonic()
-    return dataclasses.replace(
-        sighting,
-        vm=vm,
-        hosts=hosts,
-        witness=_ask_all(conn, hosts, sighting.vm_uuid),
-        settled=time.monotonic() - since >= waits.settle_seconds,
-    )
+    watched = time.monotonic() - since >= waits.settle_seconds
+    again = _look_again(conn, dataclasses.replace(sighting, vm=vm, hosts=hosts))
+    return dataclasses.replace(again, settled=watched and _is_steady(sighting, again))
 
 
 def _is_long_up(conn: Connection, sighting: Sighting, waits: Waits) -> bool:
@@ -160,9 +192,12 @@ def _is_long_up(conn: Connection, sighting: Sighting, waits: Waits) -> bool:
     return youngest is not None and youngest > needed
 
 
+def _shown_of(vm: VM | None) -> object:
+    return (vm.power_state, vm.resident_on_uuid, vm.current_operations) if vm else None
+
+
 def _state_of(vm: VM | None, hosts: Sequence[Host]) -> object:
-    shown = (vm.power_state, vm.resident_on_uuid, vm.current_operations) if vm else None
-    return shown, sorted((h.uuid, h.agent_start_time, h.enabled, h.live) for h in hosts)
+    return _shown_of(vm), sorted((h.uuid, h.agent_start_time, h.enabled, h.live) for h in hosts)
 
 
 def _find_strays(conn: Connection, sighting: Sighting) -> tuple[str, ...] | None:

@@ -7,7 +7,6 @@ waited out before another one is sent.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from lmflow import checks
@@ -18,6 +17,7 @@ from lmflow.tasks.base import BaseTask
 from lmflow.tasks.changes import Change
 from lmflow.tasks.context import Context
 from lmflow.tasks.effects import watch
+from lmflow.tasks.marks import KIND, MAX_SENDS, WHY_GONE, begin, make_change
 from lmflow.tasks.notes import warn
 from lmflow.tasks.other_operations import find_changed, wait_while_busy
 from lmflow.tasks.validate import refuse
@@ -25,9 +25,7 @@ from lmflow.xapi import changes as pool_changes
 from lmflow.xapi import reads
 from lmflow.xapi.failures import CURED_BY_LOGIN, GONE
 
-KIND = "claim_vm"
 UNDONE, RELEASED = "undone", "released"
-_MAX_SENDS = 3
 
 
 class ClaimVM(BaseTask):
@@ -46,7 +44,7 @@ class ClaimVM(BaseTask):
         if change is None:
             vm = wait_while_busy(context, lambda: _read_vm(context), lambda vm: vm)
             refuse(context, find_changed(context, vm))
-        for _ in range(_MAX_SENDS):
+        for _ in range(MAX_SENDS):
             if _ensure_claimed(context):
                 return {"claimed": context.request.vm_uuid}
         raise UnreachableError(f"{context.request.vm_name} could not be marked as held by this run yet")
@@ -54,13 +52,6 @@ class ClaimVM(BaseTask):
     def undo(self, context: Context) -> None:
         """Remove our mark."""
         release(context, self.NAME, UNDONE)
-
-
-def watch_claim(context: Context, vm: VM) -> None:
-    """Warn when our mark, which was there, is gone: our database holds the VM all the same, and the run goes on."""
-    change = changes.find_change(context, KIND, vm.uuid)
-    if change is not None and change.step == "done" and not vm.claimed_by:
-        warn(context, KIND, f"somebody has taken the mark of run {context.run_uuid} off {context.request.vm_name}")
 
 
 def release(context: Context, task: str, word: str) -> None:
@@ -87,7 +78,7 @@ def release(context: Context, task: str, word: str) -> None:
     if holder:
         warn(context, task, f"{name} carries the mark of run {holder} in place of {mine}: it stays")
     else:
-        warn(context, task, f"somebody has taken {mine} off {name}")
+        warn(context, task, f"{mine} is no longer on {name}: {WHY_GONE}")
 
 
 def _read_vm(context: Context) -> VM:
@@ -118,12 +109,12 @@ def _ensure_claimed(context: Context) -> bool:
     holder = _find_holder(context)
     if holder == context.run_uuid:
         if change is None or change.step != "done":
-            changes.note(context, change or _make_change(context), "done")
+            changes.note(context, change or make_change(context), "done")
         return True
     if holder:
         _refuse(context, holder)
     context.say("message", f"marking {request.vm_name} as held by this run")
-    change = _begin(context, "intended")
+    change = begin(context, "intended")
     try:
         pool_changes.claim_vm(context.connection, vm_uuid=request.vm_uuid, run_uuid=context.run_uuid)
     except NoReplyError as error:
@@ -145,17 +136,6 @@ def _refuse(context: Context, holder: str) -> None:
     refuse(context, (checks.object_to_claim(request.vm_name, request.vm_uuid, holder),))
 
 
-def _begin(context: Context, step: str) -> Change:
-    """Write down what is sent next, and in which session."""
-    context.adopt_session()
-    made = dataclasses.replace(_make_change(context), session_uuid=context.connection.session_uuid)
-    return changes.note(context, made, step)
-
-
-def _make_change(context: Context) -> Change:
-    return Change(KIND, context.request.vm_uuid, "", "", context.request.vm_name)
-
-
 def _find_out(context: Context, change: Change) -> Change:
     """After an interruption: watch, as long as a pool takes to settle, whether what we intended comes to be so."""
     changes.ensure_fenced(context, change)
@@ -164,7 +144,7 @@ def _find_out(context: Context, change: Change) -> Change:
 
 
 def _remove(context: Context, change: Change, word: str) -> None:
-    change = _begin(context, "undoing")
+    change = begin(context, "undoing")
     try:
         pool_changes.release_vm(context.connection, vm_uuid=context.request.vm_uuid)
     except NoReplyError as error:

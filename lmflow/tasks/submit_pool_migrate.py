@@ -20,9 +20,9 @@ from lmflow.exceptions import (
 from lmflow.models import Attempt, Finding, Snapshot, StartedTask, TaskView, XapiError
 from lmflow.tasks.base import BaseTask
 from lmflow.tasks.cancelling import check_cancel, find_cancel
-from lmflow.tasks.claim_vm import watch_claim
 from lmflow.tasks.context import Context
 from lmflow.tasks.guest_files import check_copied
+from lmflow.tasks.marks import keep_claim
 from lmflow.tasks.other_operations import find_changed, wait_while_busy
 from lmflow.tasks.terms import make_terms
 from lmflow.tasks.validate import refuse, weigh
@@ -144,7 +144,8 @@ def _ensure_fenced(context: Context) -> None:
 def _look_before(context: Context) -> Snapshot:
     """Read VM and destination once more, wait for another operation on the VM, and ask every rule again."""
     snapshot = wait_while_busy(context, lambda: _read(context), lambda seen: seen.vm)
-    watch_claim(context, snapshot.vm)
+    if keep_claim(context, snapshot.vm):
+        snapshot = wait_while_busy(context, lambda: _read(context), lambda seen: seen.vm)
     found = (*checks.check_all(snapshot, context.site), *find_changed(context, snapshot.vm))
     # Whatever rules a site has switched off: a VM that another run holds is not moved.
     weigh(context, SubmitPoolMigrate.NAME, tuple(dict.fromkeys((*found, *checks.check_claimed(snapshot)))))

@@ -7,6 +7,7 @@ import dataclasses
 from lmflow.exceptions import UnreachableError
 from lmflow.tasks.cancelling import note_task, serve_cancel
 from lmflow.tasks.context import Context
+from lmflow.tasks.marks import keep_claim
 from lmflow.tasks.watch import Sight, Watch
 from lmflow.verdict import VerdictKind
 from lmflow.xapi import async_tasks
@@ -18,8 +19,9 @@ def wait_for_verdict(context: Context, *, until_task: bool = False) -> Sight:
     """Look until the verdict is conclude, roll back, redo or unknown, and return that look.
 
     With ``until_task`` a running task that is ours is enough. Blocks, stores the progress it sees, waits out a
-    pool that does not answer. What the witness settles has to be said twice, ``waits.quiet_seconds`` apart: its
-    two hosts are asked one after the other. FlowSuspended at the deadline or when told to stop.
+    pool that does not answer. What is settled after the witness was asked has to be said twice, ``waits.quiet_seconds``
+    apart: its two hosts are asked one after the other, and may be silent for a moment. FlowSuspended at the deadline or
+    when told to stop.
     """
     watch, said, since = make_watch(context), "", context.clock()
     confirmed: VerdictKind | None = None
@@ -31,7 +33,9 @@ def wait_for_verdict(context: Context, *, until_task: bool = False) -> Sight:
             sight = _keep_found(context, watch.look())
             since = context.clock()
             note_task(context, sight)
-            if _is_final(sight, confirmed) or (until_task and _is_attached(sight)):
+            if sight.evidence.restarted and sight.vm is not None:
+                keep_claim(context, sight.vm)
+            if is_final(sight, confirmed) or (until_task and _is_attached(sight)):
                 return sight
             kind = sight.verdict.kind
             said = _tell(context, said, sight.verdict.because)
@@ -44,10 +48,14 @@ def wait_for_verdict(context: Context, *, until_task: bool = False) -> Sight:
             context.pause_for_pool(since, error)
 
 
-def _is_final(sight: Sight, confirmed: VerdictKind | None) -> bool:
-    """Tell whether the verdict stands by itself, or was said before by the witnesses."""
+def is_final(sight: Sight, confirmed: VerdictKind | None) -> bool:
+    """Tell whether the verdict stands by itself, or was given at the look before too.
+
+    Once the witnesses had to be asked it does not stand by itself: also a silence of theirs may be one of a moment.
+    """
     kind, by = sight.verdict.kind, sight.verdict.by
-    return kind not in _OPEN and (by in ("xapi", "task", "later", "record") or confirmed is kind)
+    alone = by in ("xapi", "task", "later", "record") and sight.evidence.witness is None
+    return kind not in _OPEN and (alone or confirmed is kind)
 
 
 def _is_attached(sight: Sight) -> bool:

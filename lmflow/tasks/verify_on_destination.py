@@ -44,7 +44,8 @@ class VerifyOnDestination(BaseTask):
                 if off:
                     warn(context, self.NAME, f"{request.vm_name} does not run now: XAPI shows it {shown}")
             return {"place": place, "repair": ""}
-        repair = make_repair(context, vm.power_state if vm else "")
+        can_start = vm is not None and vm.power_state == "Halted" and _is_nowhere_else(context)
+        repair = make_repair(context, can_start=can_start)
         context.record("xapi_view", {"shown": shown, "repair": repair})
         place = f"{request.vm_name} runs on {request.destination_name}; XAPI wrongly shows it {shown}"
         return {"place": place, "repair": repair}
@@ -63,6 +64,15 @@ def _is_there(context: Context) -> bool:
     return [u for u, view in views.items() if view.power_state == "Running"] == [request.destination_uuid]
 
 
+def _is_nowhere_else(context: Context) -> bool:
+    """Ask the other hosts of the pool too: each answers, and none runs it."""
+    request = context.request
+    both = (request.destination_uuid, request.source_uuid)
+    others = [h for h in reads.read_hosts(context.connection) if h.uuid not in both]
+    views = [witness.ask(context.connection, host, request.vm_uuid) for host in others]
+    return all(view.answered and view.power_state not in ("Running", "Paused") for view in views)
+
+
 def _describe_view(vm: VM | None, names: dict[str, str]) -> str:
     if vm is None:
         return "no more"
@@ -70,14 +80,16 @@ def _describe_view(vm: VM | None, names: dict[str, str]) -> str:
     return f"{vm.power_state} on {where}" if where else vm.power_state
 
 
-def make_repair(context: Context, power_state: str) -> str:
+def make_repair(context: Context, *, can_start: bool) -> str:
     """Name the step that mends XAPI's view of a VM that runs on the destination; a person takes it, never we.
 
     Source: on a real xapi, starting such a VM on the host where it really runs starts nothing, answers
-    VM_BAD_POWER_STATE [.., Halted, Running], and the record is right afterwards. On any other host it would run twice.
+    VM_BAD_POWER_STATE [.., Halted, Running], and the record is right afterwards. On any other host it would run twice:
+    the host is named by its UUID, because another may have its name. ``can_start``: XAPI shows the VM Halted, and every
+    host was asked.
     """
-    if power_state != "Halted":
+    if not can_start:
         return f"lmflow why {context.run_uuid[:8]}, which asks every host and names the step that is safe"
     request = context.request
-    start = f"xe vm-start uuid={request.vm_uuid} on={request.destination_name}"
+    start = f"xe vm-start uuid={request.vm_uuid} on={request.destination_uuid}"
     return f"{start} (it runs there already: nothing is started, XAPI answers VM_BAD_POWER_STATE and learns the truth)"

@@ -131,7 +131,8 @@ _SETTLING = (
     ),
     _row(
         "rival-may-be-ours", RE_ATTACH, "task", "a pending migration may be ours",
-        "law 2: it is waited for, not sent again", sent="maybe", rivals="some", restarted="none",
+        "law 2: it is waited for, not sent again; what waits at the coordinator outlives a restart of others",
+        sent="maybe", rivals="some", task="none failed",
     ),
 )  # fmt: skip
 
@@ -139,7 +140,7 @@ _TASK_AND_WITNESS = (
     _row(
         "unwitnessed-arrived", CONCLUDE, "xapi", "{lost}, but it runs on the destination, which did not restart",
         "law 1: shown on a destination whose toolstack did not restart",
-        witness="incomplete", shown="destination", restarted="!destination",
+        witness="incomplete", shown="destination", restarted="!destination", there="silent running",
     ),
     _row(
         "unwitnessed-ended-arrived", CONCLUDE, "xapi", "{lost}, and it runs on the destination",

@@ -185,17 +185,26 @@ def test_a_cancel_while_the_call_is_on_its_way_leaves_no_mark(
 
 def test_a_lost_mark_is_no_release(simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path) -> None:
     pool = simulator(write_world(tmp_path / "p.json", unplug_b))
+    other = use_other_database(scene)
     hold(pool, "PBD.plug", "reply_written")
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "hold"})
     child = scene.popen(*MOVE)
     wait_for_holds(pool, scene, child)
     take_mark(pool)
-    pool.control("POST", "/release", {})
     second = lmflow("migrate", "v", "--to", "C")
+    assert second.returncode == 10, join(second)
+    assert find_mark(pool) is None
+    pool.control("POST", "/release", {})
+    assert wait_until(lambda: bool(pool.effects("v")), child, "the submit"), scene.read_output(child)
+    (run,) = scene.runs()
+    assert find_mark(pool) == run["run"]
+    third = lmflow("migrate", "v", "--to", "C", env=other)
+    assert third.returncode == 10, join(third)
+    pool.control("POST", "/release_phases", {})
     assert child.wait(COMMAND_SECONDS) == 0, scene.read_output(child)
-    assert second.returncode in (0, 10), join(second)
     warnings = scene.rows("run", "wait", "r")["warnings"]
-    assert [w for w in warnings if "has taken the mark" in w]
-    assert (find_mark(pool), find_fate(scene, "r")) == (None, "void")
+    assert [w for w in warnings if "is no longer on v: taken off by somebody, or forgotten" in w]
+    assert (find_mark(pool), find_fate(scene, "r")) == (None, "released")
 
 
 @pytest.mark.parametrize("options", [[], ["vm.claimed"]], ids=["", "with the rule switched off"])
@@ -243,7 +252,7 @@ def test_a_stale_mark_refuses_with_only_reads(simulator: Start, lmflow: Lmflow, 
     refused = lmflow(*MOVE)
     assert refused.returncode == 10, join(refused)
     assert FOREIGN in refused.stderr
-    assert "Only if that database is gone for good" in join(refused)
+    assert "Only if that run has ended, or is of another VM (this is a copy)" in join(refused)
     assert all(is_reading(each["method"]) for each in pool.audit())
     assert scene.runs() == []
     take_mark(pool)

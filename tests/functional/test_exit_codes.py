@@ -193,6 +193,11 @@ def of_looking(ends: Ends) -> Said:
     yield "check", Exit.REFUSED, run("check", "v9", "off")
     for words in ("run list", "run show ok", "graph ok", "status"):
         yield " ".join(words.split()[: 2 if words.startswith("run") else 1]), Exit.DONE, run(*words.split())
+    for words in (("check", "v9"), ("why", "let-go"), ("status",)):
+        looking = ends.hold_call("host.get_all_records", *words)
+        looking.send_signal(signal.SIGTERM)
+        yield words[0], Exit.INTERRUPTED, ends.end(looking)
+        ends.let_call_go()
     ends.cut_off()
     yield "check", Exit.UNREACHABLE, run("check", "v9")
     yield "why", Exit.UNREACHABLE, run("why", "let-go")

@@ -197,10 +197,10 @@ def _expire(database: Database, seconds: float) -> None:
         conn.execute(sa.update(schema.leases).values(expires_at=Now() - seconds))
 
 
-def _make_run(database: Database) -> tuple[Run, Fence]:
+def _make_run(database: Database, lease_seconds: float = 0.4) -> tuple[Run, Fence]:
     """Make a run whose owner is on a machine that cannot be seen from here."""
     owner = dataclasses.replace(current_owner(), machine="elsewhere/1")
-    return database.runs.create(make_request(), kind="move", owner=owner, lease_seconds=30, flows=FLOWS)
+    return database.runs.create(make_request(), kind="move", owner=owner, lease_seconds=lease_seconds, flows=FLOWS)
 
 
 WAITS = Waits(lease_seconds=0.4, heartbeat_seconds=0.1, poll_seconds=0.01)
@@ -222,6 +222,20 @@ def test_an_expired_lease_of_nobody_is_watched_and_taken(database: Database) -> 
     assert heir.token == fence.token + 1
     assert previous is not None
     assert [notice.text.partition(": ")[2] for notice in said] == ["its lease has expired; watched for 0 s"]
+
+
+def test_an_expired_lease_is_watched_by_the_configuration_of_its_owner(database: Database) -> None:
+    run, fence = _make_run(database, lease_seconds=3600)
+    _expire(database, 3600)
+    said: list[Notice] = []
+
+    def renew(notice: Notice) -> None:
+        said.append(notice)
+        database.leases.renew(fence)
+
+    with pytest.raises(LockedError):
+        take_lease(database, run, waits=WAITS, notify=renew)
+    assert said[0].text.endswith("watched for 1800 s")
 
 
 def test_a_lease_that_was_let_go_of_is_taken_without_a_look(database: Database) -> None:

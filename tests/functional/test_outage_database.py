@@ -29,6 +29,12 @@ from tests.support.worlds import get_item, write_world
 Start = Callable[..., SimulatedPool]
 
 MOVE = ["migrate", "v", "--to", "B", "--request-id", "r"]
+TWO_LEASES_LATE = {
+    "postgresql": "SELECT 1 FROM lmflow_leases"
+    " WHERE expires_at + lease_seconds < extract(epoch FROM clock_timestamp())",
+    "mariadb": "SELECT 1 FROM lmflow_leases"
+    " WHERE expires_at + lease_seconds < timestampdiff(microsecond, '1970-01-01', utc_timestamp(6)) / 1e6",
+}
 ATOMS = "SELECT data FROM lmflow_events WHERE kind = 'atom' ORDER BY at"
 
 
@@ -134,13 +140,77 @@ def test_commits_without_an_answer_and_an_outage_in_mid_run(
         proxy.refuse()
         proxy.cut()
         _let_arrive(scene, pool)
-        wait_until(lambda: "could not be renewed" in scene.read_output(child)[1], child, "an outage that is noticed")
+        assert _is_noticed(scene, child)
         proxy.accept()
         proxy.silence(2)
         late = _Loser(proxy, every=10, times=2)
         assert child.wait(90) == 0, scene.read_output(child)
         assert (loser.lost, late.lost) == (3, 2)
         _assert_done_once(scene, pool)
+
+
+def _is_noticed(scene: Scene, child: Command) -> bool:
+    return wait_until(lambda: "could not be renewed" in scene.read_output(child)[1], child, "an outage that is noticed")
+
+
+def _wait_for_two_leases(scene: Scene, kind: str) -> None:
+    """Wait until nobody has renewed the lease for more than twice its length, by the database's clock."""
+    scene.wait_until(lambda: bool(scene.read_server(TWO_LEASES_LATE[kind])), seconds=60)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_outage_that_lasts_two_leases(servers: Servers, scene: Scene, tmp_path: Path, kind: str) -> None:
+    scene.waits = {"lease_seconds": 2.0, "heartbeat_seconds": 0.5, "outage_seconds": 60.0}
+    with _use_proxy(scene, servers.shared(kind)) as proxy:
+        pool = _start_pool(scene, tmp_path)
+        _write_config(scene, proxy)
+        child = _migrate_to_the_middle(scene)
+        proxy.refuse()
+        proxy.cut()
+        _let_arrive(scene, pool)
+        _wait_for_two_leases(scene, kind)
+        assert _is_noticed(scene, child), scene.read_output(child)
+        assert child.poll() is None
+        proxy.accept()
+        assert child.wait(90) == 0, scene.read_output(child)
+        _assert_done_once(scene, pool)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_owner_cut_off_from_the_database_while_an_heir_on_another_machine_waits(
+    servers: Servers, scene: Scene, tmp_path: Path, kind: str
+) -> None:
+    scene.waits = {"lease_seconds": 2.0, "heartbeat_seconds": 0.5, "outage_seconds": 60.0}
+    with _use_proxy(scene, servers.shared(kind)) as proxy:
+        pool = _start_pool(scene, tmp_path)
+        straight = scene.directory / "straight.conf"
+        straight.write_text(scene.write_config().read_text(encoding="utf-8"), encoding="utf-8")
+        _write_config(scene, proxy)
+        child = _migrate_to_the_middle(scene)
+        proxy.refuse()
+        proxy.cut()
+        _put_on_another_machine(scene)
+        heir = scene.popen("resume", "r", env={"LMFLOW_CONFIG_FILE": str(straight)})
+        assert wait_until(lambda: "was owned by" in scene.read_output(heir)[1], heir, "it waits")
+        _let_arrive(scene, pool)
+        assert heir.wait(90) == 0, scene.read_output(heir)
+        assert child.poll() is None, scene.read_output(child)
+        written = _read(scene, ATOMS)
+        proxy.accept()
+        assert child.wait(90) == 10, scene.read_output(child)
+        assert _read(scene, ATOMS) == written
+        calls = Counter(call for call in pool.changing_calls() if call not in ("task.destroy", "event.from"))
+        assert (calls["Async.VM.pool_migrate"], calls["Async.PBD.plug"]) == (1, 1), calls
+        assert len(pool.effects("v")) == 1
+        assert pool.runs_on("v") == ["B"]
+        assert [run["state"] for run in scene.runs()] == ["success"]
+
+
+def _put_on_another_machine(scene: Scene) -> None:
+    """Have the lease say so: nobody here can see whether its owner lives."""
+    engine = sa.create_engine(scene.server_url, poolclass=sa.NullPool)
+    with engine.begin() as conn:
+        conn.exec_driver_sql("UPDATE lmflow_leases SET machine = 'other/0123', boot_id = 'another'")
 
 
 def test_an_sqlite_file_that_somebody_locks_for_a_while(simulator: Start, scene: Scene, tmp_path: Path) -> None:

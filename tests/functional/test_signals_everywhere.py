@@ -8,6 +8,7 @@ step is met in one way here, the moments that matter most in all; ``tox -e crash
 from __future__ import annotations
 
 import itertools
+import signal
 
 import pytest
 
@@ -15,9 +16,12 @@ from lmflow.cli.exits import Exit
 from tests.schedules.drawing import list_steps
 from tests.schedules.lab import KILLED, Playing
 from tests.schedules.model import Round, Schedule, Strike
+from tests.support.ends import Ends
+from tests.support.invariants import Invariants
 from tests.support.kill_flows import AWAIT, SUBMIT
 from tests.support.kill_reports import BEGIN, Point
 from tests.support.kill_runs import open_bench
+from tests.support.scene import Scene
 
 WAYS = {
     "SIGINT": Exit.SIGINT,
@@ -70,6 +74,21 @@ def test_moments_that_matter_are_met_in_all_ways(way: str) -> None:
     # A cancel may come too late for so short a copy: then its answer has said so (tests.schedules.lab).
     late = {SUBMIT, AWAIT} if way == "cancel" else set()
     assert {step for (_, _, step), _ in others} <= {"~connect_storage", BEGIN, *late}, others
+
+
+def test_who_only_looks_leaves_no_session(scene: Scene, invariants: Invariants) -> None:
+    invariants.open_runs = True
+    ends = Ends.start(scene)
+    ends.abandon("r")
+    ends.release()
+    before = set(ends.pool.records("session"))
+    commands = (("why", "r"), ("status",), ("check", "v9"), ("resume", "r", "--plan"))
+    for words, number in zip(commands, itertools.cycle((signal.SIGTERM, signal.SIGHUP)), strict=False):
+        looking = ends.hold_call("host.get_all_records", *words)
+        ended = ends.end(looking, number)
+        assert (ended.returncode, ended.stdout) == (Exit.INTERRUPTED, ""), (words, number, ended)
+        ends.let_call_go()
+        assert set(ends.pool.records("session")) == before, (words, number)
 
 
 def test_no_step_is_left_out() -> None:

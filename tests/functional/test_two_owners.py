@@ -103,9 +103,30 @@ def test_55_an_owner_stopped_between_its_lease_check_and_its_send(
     assert len(pool.audit("VM.pool_migrate")) == 1
 
 
-@pytest.mark.parametrize("call", ["Async.VM.pool_migrate", PUT])
-def test_55_a_request_held_back_past_the_takeover_takes_no_effect(
-    kind: str, simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, call: str
+def test_55_a_submit_that_the_pool_works_off_after_the_takeover_takes_no_effect(
+    kind: str, simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    """Held back in the pool: of one that is late on the wire it would answer 408, and never read the call."""
+    pool = simulator(write_world(tmp_path / "p.json"))
+    pool.control("POST", "/hold", {"call": "Async.VM.pool_migrate", "point": "request_read", "nth": 1})
+    paused = scene.popen(*MOVE)
+    assert kills.wait_until(lambda: any(h["reached"] for h in pool.control("GET", "/hold")), paused, "the submit")
+    (sent,) = pool.audit("VM.pool_migrate")
+    pause(scene, paused)
+    scene.wait_until(lambda: bool(read(scene, EXPIRED[kind])))
+    heir = lmflow("resume", "change-4711")
+    assert heir.returncode == 0, heir.stdout + heir.stderr
+    pool.control("POST", "/release", {})
+    scene.wait_until(lambda: bool(pool.audit("VM.pool_migrate")[0]["outcome"]))
+    late, *others = pool.audit("VM.pool_migrate")
+    assert late["seq"] == sent["seq"]
+    assert (late["effect"], [each["effect"] for each in others]) == (False, [True])
+    wake_too_late(scene, paused)
+    assert_moved_once(pool)
+
+
+def test_55_a_mark_held_back_past_the_takeover_takes_no_effect(
+    kind: str, simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
 ) -> None:
     pool = simulator(write_world(tmp_path / "p.json"))
     coordinator, port = str(pool.ready["coordinator"]), int(pool.ready["port"])
@@ -114,17 +135,20 @@ def test_55_a_request_held_back_past_the_takeover_takes_no_effect(
         scene.write_config(**{pool.name: {"addresses": PROXY_ADDRESS}})
         detour.write_text(scene.config_file.read_text(encoding="utf-8"), encoding="utf-8")
         scene.write_config()
-        proxy.when("up", call.encode(), lambda link: link.hold("up"))
+        proxy.when("up", PUT.encode(), lambda link: link.hold("up"))
         paused = scene.popen(*MOVE, env={"LMFLOW_CONFIG_FILE": str(detour)})
         assert kills.wait_until(lambda: bool(proxy.held("up")), paused, "in the proxy"), scene.read_output(paused)
         pause(scene, paused)
         scene.wait_until(lambda: bool(read(scene, EXPIRED[kind])))
         heir = lmflow("resume", "change-4711")
         assert heir.returncode == 0, heir.stdout + heir.stderr
-        effects = len(pool.audit(call.removeprefix("Async.")))
+        known = len(pool.audit(PUT))
         proxy.flow()
         proxy.wait_until(lambda: not proxy.held("up"))
+        # Its sender still sleeps, and cannot take it back.
+        scene.wait_until(lambda: len(pool.audit(PUT)) > known)
         wake_too_late(scene, paused)
-    late = pool.audit(call.removeprefix("Async."))[effects:]
+    late = pool.audit(PUT)[known:]
+    assert late, "the pool never read it"
     assert not [entry for entry in late if entry["effect"]]
     assert_moved_once(pool)

@@ -64,7 +64,7 @@ def test_a_damaged_run_is_refused_by_name_and_the_others_go_on(scene: Scene, poo
     for request_id in DAMAGE:
         refused = scene.run("resume", uuids[request_id])
         assert refused.returncode == 2, (request_id, refused.stderr)
-        assert uuids[request_id] in refused.stderr or request_id == "reverting"
+        assert uuids[request_id] in refused.stderr
         assert "  try: " in refused.stderr
     for command in (("run", "show"), ("why",)):
         for request_id in UNREADABLE:
@@ -79,13 +79,38 @@ def test_a_damaged_run_is_refused_by_name_and_the_others_go_on(scene: Scene, poo
     status = scene.run("status")
     assert status.returncode == 0, status.stderr
     assert "Cannot say how run" in status.stdout
-    scene.run("resume")
+    resumed = scene.run("resume")
+    assert resumed.returncode == 4, "the gravest of them: " + resumed.stdout + resumed.stderr
     states = {run["request_id"]: run["state"] for run in scene.rows("run", "list", "--all")}
     assert states["unknown"] == "failed", "an event of a kind that is not known is no damage"
     assert {states[each] for each in ("settling", "before-submit", "reverting", "copying")} == {"running"}
     assert scene.run("repair", "dirty").returncode == 4
     assert scene.run("migrate", "v9", "--to", "B").returncode == 0
     execute(scene, *(FORGET.format(each) for each in UNREADABLE))  # the invariants read every run
+
+
+def test_status_and_a_plan_name_what_cannot_be_read(scene: Scene, pool: SimulatedPool) -> None:
+    of_ended = (
+        "insert into lmflow_events select run_uuid, 1000, at, 'xapi_view', version, '[' from lmflow_events"
+        " where sequence = 1 and run_uuid = (select uuid from lmflow_runs where request_id = 'success')"
+    )
+    of_attempt = (
+        "update lmflow_attempts set starts = '[' where run_uuid ="
+        " (select uuid from lmflow_runs where request_id = 'unknown')"
+    )
+    uuids = dict(execute(scene, DAMAGE["arrived"], of_ended, of_attempt))
+    status = scene.run("status", "-f", "value", "-c", "run")
+    assert status.returncode == 0, status.stderr
+    for request_id in ("arrived", "success", "unknown"):
+        assert f"Cannot say how run {uuids[request_id][:8]} stands" in status.stderr
+        assert uuids[request_id] not in status.stdout
+    assert "cannot be asked" not in status.stderr, "the pool answers"
+    for request_id in ("suspended", "copying", "dirty"):
+        assert status.stdout.count(uuids[request_id]) == 1
+    planned = scene.run("resume", "--plan")
+    assert uuids["arrived"] in planned.stderr
+    assert uuids["suspended"][:8] in planned.stdout
+    execute(scene, FORGET.format("arrived"))
 
 
 def test_a_profile_that_leads_to_another_pool_is_refused(scene: Scene, pool: SimulatedPool) -> None:

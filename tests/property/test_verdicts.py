@@ -110,6 +110,9 @@ def nothing_is_reverted_under_it(seen: Evidence, found: Verdict) -> bool:
         return True
     if seen.sent is Sent.NOTHING:
         return not shows(seen, DESTINATION)
+    waiting = seen.sent is Sent.MAYBE and seen.rivals and not has_ended(seen, "success", "cancelled", "refused")
+    if waiting:  # in the coordinator's queue it outlives a restart of the others
+        return False
     by_witness = seen.settled and is_away(seen, DESTINATION) and not is_copying(seen)
     if has_ended(seen, "success", "cancelled", "refused") and not shows(seen, DESTINATION):
         said = says(seen, DESTINATION) if seen.restarted else None
@@ -122,6 +125,9 @@ def forward_only_where_it_arrived(seen: Evidence, found: Verdict) -> bool:
     if found.kind is not CONCLUDE or seen.sent is Sent.MOVED:
         return True
     by_witness = is_witnessed_on(seen, DESTINATION)
+    over = has_ended(seen, "success", "cancelled", "refused")
+    if seen.settled and is_open_question(seen) and not over and is_away(seen, DESTINATION):
+        return False
     return by_witness or shows(seen, DESTINATION) or (has_ended(seen, "success") and not shows(seen, SOURCE))
 
 

@@ -15,11 +15,11 @@ _NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mariadb": "MariaDB"}
 
 def render(known: Mapping[str, Any]) -> str:
     """Return the part of the page that tells the results, as reStructuredText."""
-    total = sum(known["classes"][label]["schedules"] for label in CLASSES)
-    kills = sum(known["classes"][label]["schedules"] for label in KILL_ONLY)
-    struck = sum(known["classes"][label]["struck"] for label in CLASSES)
-    commands = sum(known["classes"][label]["commands"] for label in CLASSES)
+    total, struck, commands = (_count(known, CLASSES, name) for name in ("schedules", "struck", "commands"))
+    kills = _count(known, KILL_ONLY, "schedules")
     unknown = results.count_ends(known, KILL_ONLY)["unknown"]
+    lost, sessions = (_count(known, CLASSES, name) for name in ("lost", "sessions_left"))
+    lost_by_kills, sessions_by_kills = (_count(known, KILL_ONLY, name) for name in ("lost", "sessions_left"))
     broken = sum(run["broken"] for run in known["runs"])
     ends = ("class", "schedules", "strikes", *ENDS)
     lines = [
@@ -27,6 +27,8 @@ def render(known: Mapping[str, Any]) -> str:
         "",
         f"Schedules in which something did not hold: {broken}. Schedules that held: {total:,}; {kills:,} of them were",
         f"kills only, and of these {unknown} ended unknown. They took {commands:,} commands, struck {struck:,} times.",
+        f"What was lost: the VM ran nowhere afterwards in {lost:,} schedules, {lost_by_kills:,} of them kills only.",
+        f"Sessions that were left to XAPI to end: {sessions:,}, {sessions_by_kills:,} of them after kills only.",
         "",
         *_make_table("What was done, and how the runs ended", ends, _of_classes(known)),
         *_make_table("Every kill point once", ("database", "points tried", "killed there"), _of_points(known)),
@@ -39,6 +41,10 @@ def render(known: Mapping[str, Any]) -> str:
 def write(known: Mapping[str, Any]) -> None:
     """Write the part of the page."""
     FILE.write_text(render(known), encoding="utf-8")
+
+
+def _count(known: Mapping[str, Any], labels: Iterable[str], name: str) -> int:
+    return sum(known["classes"][label][name] for label in labels)
 
 
 def _of_classes(known: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:

@@ -16,7 +16,7 @@ from tests.schedules.work import Result, count_visited
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "doc" / "source" / "crash-results.json"
 ENDS = ("success", "failed", "refused", "dirty", "unknown")
-_COUNTED = ("schedules", "strikes", "struck", "commands", "sessions_left", "seconds")
+_COUNTED = ("schedules", "strikes", "struck", "commands", "sessions_left", "lost", "seconds")
 
 
 def make_empty() -> dict[str, Any]:
@@ -53,6 +53,7 @@ def add(results: dict[str, Any], found: Iterable[Result]) -> None:
         counts["struck"] += report.struck
         counts["commands"] += len(report.codes)
         counts["sessions_left"] += report.sessions_left
+        counts["lost"] += report.lost
         counts["seconds"] = round(counts["seconds"] + result.seconds, 1)
         counts["ends"][report.state] += 1
         for kind in report.faults:

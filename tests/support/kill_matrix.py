@@ -20,8 +20,12 @@ from tests.support.kill_runs import Schedule, open_bench
 MINUTES = float(os.environ.get("LMFLOW_KILL_MINUTES", "6"))
 """How long the whole matrix may take when nothing else runs; the pairs take what the rest leaves."""
 MIN_PAIRS = 32
-PARTS = {"sqlite": 24, "postgresql": 6, "mariadb": 6, "no-header": 2, "toolstacks": 2, "pairs": 4}
+PARTS = {"sqlite": 12, "postgresql": 4, "mariadb": 4, "no-header": 2, "toolstacks": 2, "pairs": 4}
 """Into how many tests, each with a pool and a database of its own, the schedules are shared out."""
+SAMPLE = int(os.environ.get("LMFLOW_KILL_SAMPLE", "4"))
+"""Of the reads and of TaskFlow's bookkeeping, one in so many is a point of a test run: others each time, by its seed.
+
+All of them, in all databases, is what ``tox -e crash`` is for; 1 is all of them here, too."""
 FRESH_EVERY = 25
 """Of the points where lmflow changes something or records it, each of that number is shown with real starts."""
 
@@ -43,16 +47,16 @@ def _record() -> Points:
         return {flow: list_points(flow, record(bench, flow)) for flow in FLOWS}
 
 
-def make_schedules(part: str, points: Points) -> list[Schedule]:
-    """Return all schedules of a part but the pairs."""
+def make_schedules(part: str, points: Points, seed: int = 0) -> list[Schedule]:
+    """Return all schedules of a part but the pairs; the seed says which of the lesser points are in the sample."""
     if part == "sqlite":
-        return [each for flow, own in points.items() for each in _make_all(flow, own)] + _make_late(points)
+        return [each for flow, own in points.items() for each in _make_all(flow, own, seed)] + _make_late(points)
     if part == "no-header":
         return _make_doubtful(points)
     if part == "toolstacks":
         return _make_faulty(points)
-    servers = {flow: [point for point in own if is_of_servers(point)] for flow, own in points.items()}
-    return [each for flow, own in servers.items() for each in _make_walked(flow, [p for p in own if is_ours(p)])]
+    servers = {flow: [p for p in own if is_of_servers(p) and is_ours(p)] for flow, own in points.items()}
+    return [each for flow, own in servers.items() for each in _make_walked(flow, _sample(own, seed))]
 
 
 def is_ours(point: Point) -> bool:
@@ -60,12 +64,18 @@ def is_ours(point: Point) -> bool:
     return point.moment in ("before", "after") or is_own(point)
 
 
-def _make_all(flow: str, points: Sequence[Point]) -> Iterator[Schedule]:
-    """Kill once where lmflow changes or records something; at all other points one after the other."""
+def _make_all(flow: str, points: Sequence[Point], seed: int) -> Iterator[Schedule]:
+    """Kill once where lmflow changes or records something; at the others one after the other."""
     own = [point for point in points if is_own(point)]
     for number, point in enumerate(own):
         yield Schedule(flow, (point,), fresh=number % FRESH_EVERY == 0)
-    yield from _make_walked(flow, [point for point in points if not is_own(point)])
+    yield from _make_walked(flow, [point for point in _sample(points, seed) if not is_own(point)])
+
+
+def _sample(points: Sequence[Point], seed: int) -> list[Point]:
+    """Return, in their order, all points where lmflow changes or records something, and a sample of the others."""
+    lesser = [point for point in points if not is_own(point)][seed % SAMPLE :: SAMPLE]
+    return [point for point in points if is_own(point) or point in lesser]
 
 
 def _make_walked(flow: str, points: Sequence[Point]) -> list[Schedule]:

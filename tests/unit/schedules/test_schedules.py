@@ -12,7 +12,7 @@ import pytest
 
 from tests.schedules import page, results
 from tests.schedules.drawing import MIXES, draw_schedules, list_steps
-from tests.schedules.lab import Report
+from tests.schedules.lab import Report, count_spare_sessions
 from tests.schedules.model import CLASSES, KINDS, STRIKES, Round, Schedule, Strike
 from tests.schedules.work import Result, choose_world, make_drawn, make_pairs, make_singles
 from tests.support.kill_reports import Point
@@ -71,6 +71,15 @@ def test_what_a_schedule_is_counted_as(schedule: Schedule, label: str) -> None:
     assert schedule.label == label
 
 
+def test_only_a_death_before_the_first_step_and_a_fault_may_leave_a_session() -> None:
+    lost = {"kind": "close_after", "call": "session.logout", "nth": 1}
+    restart, failure = ({"phase": "copy", "kind": kind} for kind in ("restart", "fail"))
+    assert count_spare_sessions([KILL, TERM, KILL], 0) == 0
+    assert count_spare_sessions([KILL, TERM], 1) == 1
+    assert count_spare_sessions([Round(phases=(failure,))], 0) == 0
+    assert count_spare_sessions([KILL, Round(wire=(lost,), phases=(restart,))], 0) == 2
+
+
 def test_every_point_is_visited_on_every_database() -> None:
     points = {"moved": [Point("observe", "before", "runs", n) for n in range(1, 50)], "failed": [ANY]}
     visited = [
@@ -94,7 +103,8 @@ def test_results_are_added_up_over_runs(tmp_path: Path) -> None:
     known, file = results.make_empty(), tmp_path / "results.json"
     blind = Schedule((KILL,), witness=False)
     for commit in ("a", "b"):
-        found = [make_result(Schedule((KILL,)), "success"), make_result(blind, "unknown"), Result(blind, None, "!")]
+        lost = make_result(blind, "unknown", lost=True, sessions_left=2)
+        found = [make_result(Schedule((KILL,)), "success", sessions_left=1), lost, Result(blind, None, "!")]
         results.add_run(known, commit=commit, found=found, seconds=60, hypothesis="6")
         results.save(known, file)
         known = results.load(file)
@@ -106,6 +116,8 @@ def test_results_are_added_up_over_runs(tmp_path: Path) -> None:
     assert results.count_ends(known, ["kills"])["unknown"] == 0
     told = page.render(known)
     assert "something did not hold: 2. Schedules that held: 4; 2 of them" in told
+    assert "nowhere afterwards in 2 schedules, 0 of them kills only." in told
+    assert "left to XAPI to end: 6, 2 of them after kills only." in told
 
 
 def test_points_that_were_visited_are_not_visited_again() -> None:

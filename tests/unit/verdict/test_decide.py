@@ -82,6 +82,11 @@ ROWS = [
     ("failed, source shown Running, no witness", {"task": BROKE, **SETTLED, "witness": REFUSED_WITNESS}, "unknown"),
     ("failed, shown on an undisturbed destination, no witness", {"task": BROKE, **ARRIVED, **SETTLED, "witness": ()}, "conclude"),
     (
+        "failed, shown on an undisturbed destination that does not know it",
+        {"task": BROKE, **ARRIVED, **SETTLED, "witness": (WitnessView(DESTINATION, answered=True),)},
+        "unknown",
+    ),
+    (
         "failed, shown on a restarted destination, no witness",
         {"task": BROKE, **ARRIVED, **SETTLED, "witness": (), "restarted": (DESTINATION,)},
         "unknown",
@@ -107,6 +112,11 @@ ROWS = [
     ("task gone, arrived", {**SETTLED, **HALTED, "witness": witnesses(None, "Running")}, "conclude"),
     ("no reply, nothing to be seen", {**MAYBE, **SETTLED, "witness": witnesses("Running", None)}, "redo"),
     ("no reply, a rival that may be ours", {**MAYBE, **SETTLED, "rivals": 1, "witness": witnesses("Running", None)}, "re_attach"),
+    (
+        "no reply, restarted since, a rival that may be ours",
+        {**MAYBE, **SETTLED, "restarted": (SOURCE,), "rivals": 1, "witness": witnesses("Running", None)},
+        "re_attach",
+    ),
     ("no reply, restarted since", {**MAYBE, **SETTLED, "restarted": (SOURCE,), "witness": witnesses("Running", None)}, "roll_back"),
     ("no reply, arrived", {**MAYBE, **ARRIVED, **SETTLED, "witness": witnesses(None, "Running")}, "conclude"),
     ("no reply, its trace may be gone", {**MAYBE, **SETTLED, "traceable": False, "witness": witnesses("Running", None)}, "roll_back"),
