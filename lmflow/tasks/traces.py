@@ -16,5 +16,7 @@ def remove_traces(context: Context) -> None:
     marks += [("", mark) for mark in dict.fromkeys(str(e.data["attempt_id"]) for e in changed)]
     for task_uuid, attempt_id in marks:
         task = async_tasks.find_task(context.connection, task_uuid=task_uuid, attempt_id=attempt_id)
-        if task is not None and task.status != "pending":
+        if task is None or task.status == "pending":
+            continue
+        if not async_tasks.destroy_task(context.connection, task.uuid):  # its reply was lost, and it is still there
             async_tasks.destroy_task(context.connection, task.uuid)

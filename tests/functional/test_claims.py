@@ -207,6 +207,24 @@ def test_a_lost_mark_is_no_release(simulator: Start, lmflow: Lmflow, scene: Scen
     assert (find_mark(pool), find_fate(scene, "r")) == (None, "released")
 
 
+def test_a_mark_that_is_lost_with_a_toolstack_in_the_copy_is_put_back(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json"))
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "hold", "at": 0.3})
+    owner = scene.popen(*MOVE)
+    assert wait_until(lambda: bool(pool.effects("v")), owner, "the submit"), scene.read_output(owner)
+    take_mark(pool)
+    pool.control("POST", "/toolstack", {"host": "A", "action": "restart", "how": "KILL"})
+    (run,) = scene.runs()
+    assert wait_until(lambda: find_mark(pool) == run["run"], owner, "the mark"), scene.read_output(owner)
+    assert lmflow("migrate", "v", "--to", "C", env=use_other_database(scene)).returncode == 10
+    pool.control("POST", "/release_phases", {})
+    assert owner.wait(COMMAND_SECONDS) == 0, scene.read_output(owner)
+    assert len(pool.audit("VM.pool_migrate")) == len(pool.effects("v")) == 1
+    assert (find_mark(pool), find_fate(scene, "r")) == (None, "released")
+
+
 @pytest.mark.parametrize("options", [[], ["vm.claimed"]], ids=["", "with the rule switched off"])
 def test_a_mark_of_another_run_before_our_submit_sends_nothing(
     simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, options: list[str]
