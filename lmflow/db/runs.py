@@ -118,6 +118,8 @@ class RunStore:
     ) -> tuple[Run, Fence]:
         """End a run and begin its next try at once: the VM is free at no moment between them, and held by one of them.
 
+        That holds within this database: the mark on the VM itself is each try's own.
+
         ``notes`` are events of the run that ends, ``answered`` is the number of the last request to it (to cancel it)
         that was answered. RequestsWaiting when there is a later one: the next try would never hear of it.
         RequestExists when the new request id is known.

@@ -164,7 +164,8 @@ def test_without_a_witness_no_step_is_proved_safe(
         assert (view["kind"], view["step"]) == ("unproved", "")
         assert view["proof"][-1] == "so no step can be proved safe"
         assert all("HTTP 401" in said for said in view["witness"])
-    assert "xe " not in lmflow("check", "v").stdout
+    said = lmflow("check", "v").stdout
+    assert not [step for step in ("vm-start", "vm-reset-powerstate", "xe-toolstack-restart") if step in said]
 
 
 def test_a_toolstack_that_has_just_started_has_to_be_watched(play: Callable[..., SimulatedPool], scene: Scene) -> None:
