@@ -11,7 +11,7 @@ from tests.support.scene import Scene
 from tests.support.servers import Servers
 
 # A test run in the background of a script has them ignored, and so would the commands that tests interrupt.
-for _number in (signal.SIGINT, signal.SIGHUP):
+for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
 
