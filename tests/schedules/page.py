@@ -10,11 +10,14 @@ from tests.schedules.model import CLASSES, KILL_ONLY, KINDS
 from tests.schedules.results import ENDS, ROOT
 
 FILE = ROOT / "doc" / "source" / "crash-results.inc"
+_HEAD = ".. made by python -m tests.schedules.page from crash-results.json; a test fails when it is out of date"
 _NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mariadb": "MariaDB"}
 
 
 def render(known: Mapping[str, Any]) -> str:
-    """Return the part of the page that tells the results, as reStructuredText."""
+    """Return the part of the page that tells the results, as reStructuredText; noughts of no run would tell a lie."""
+    if not known["runs"]:
+        return f"{_HEAD}\n\n**No run of the program has been published yet: there are no results.**\n"
     total, struck, commands = (_count(known, CLASSES, name) for name in ("schedules", "struck", "commands"))
     kills = _count(known, KILL_ONLY, "schedules")
     unknown = results.count_ends(known, KILL_ONLY)["unknown"]
@@ -23,7 +26,7 @@ def render(known: Mapping[str, Any]) -> str:
     broken = sum(run["broken"] for run in known["runs"])
     ends = ("class", "schedules", "strikes", *ENDS)
     lines = [
-        ".. made by python -m tests.schedules.page from crash-results.json; a test fails when it is out of date",
+        _HEAD,
         "",
         f"Schedules in which something did not hold: {broken}. Schedules that held: {total:,}; {kills:,} of them were",
         f"kills only, and of these {unknown} ended unknown. They took {commands:,} commands, struck {struck:,} times.",
