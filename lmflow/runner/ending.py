@@ -58,18 +58,28 @@ def weigh_reverted(context: Context, run: Run) -> Reverted:
 
 
 def store_reverted(context: Context, run: Run, reverted: Reverted) -> Outcome:
-    """Store it, and return the outcome."""
+    """Log out, store it, and return the outcome."""
+    _log_out(context)
     context.database.runs.set_state(context.fence, reverted.state, summary=reverted.summary)
     return make_outcome(context, run.uuid, vm_state=reverted.place)
 
 
 def end_moved(context: Context, run: Run) -> Outcome:
-    """Store that the run succeeded, in the words of its last step."""
+    """Log out and store that the run succeeded, in the words of its last step."""
     atoms = {a.name: a for a in context.database.atoms(run, "settle")}
     results = atoms["conclude"].results
     summary = str(results["summary"]) if isinstance(results, dict) else f"{run.request.vm_name} moved"
+    _log_out(context)
     context.database.runs.set_state(context.fence, RunState.SUCCESS, summary=summary)
     return make_outcome(context, run.uuid, vm_state=summary)
+
+
+def _log_out(context: Context) -> None:
+    """Leave the pool before the end is stored: nobody takes up a run that has ended, so nobody would end its session.
+
+    Killed in between, the run has not ended, and a resume comes here again.
+    """
+    context.connection.close()
 
 
 def suspend(context: Context, run: Run, why: FlowSuspended) -> Outcome:

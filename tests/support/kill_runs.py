@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from tests.support.invariants import SETTLED, Invariants
+from tests.support.invariants import Invariants
 from tests.support.kill_flows import FAULTY, FLOWS, Flow, get_pace, get_vm_uuid, write_world
 from tests.support.kill_reports import BEGIN, Point, Reports, Watch
 from tests.support.kills import kill
@@ -64,7 +64,6 @@ class Outcome:
     done: dict[str, int] = dataclasses.field(default_factory=dict)
     killed: int = 0
     killed_early: int = 0
-    killed_late: int = 0
     codes: list[int] = dataclasses.field(default_factory=list)
     said: list[str] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
@@ -72,10 +71,7 @@ class Outcome:
 
 @dataclasses.dataclass
 class _Invariants(Invariants):
-    """``spare`` sessions may be left: of processes that were killed before it was committed which one is theirs.
-
-    Or between the commit of their run's end and their log-out, as nobody takes up a run that has ended.
-    """
+    """``spare`` sessions may be left: of processes that were killed before it was committed which one is theirs."""
 
     spare: int = 0
 
@@ -119,7 +115,7 @@ class Bench:
 
     def judge(self, *, unmarked_tasks: bool = False) -> None:
         """Judge all that was done here: the invariants, one effective migration a run, no VM started."""
-        spare = sum(outcome.killed_early + outcome.killed_late for _, outcome in self.told.values())
+        spare = sum(outcome.killed_early for _, outcome in self.told.values())
         invariants = _Invariants(self.scene, unmarked_tasks=unmarked_tasks, spare=spare)
         pbds, srs = self.pool.first["PBD"].values(), self.pool.first["SR"]
         invariants.released = {p["uuid"] for p in pbds if srs[p["SR"]]["name_label"].startswith("T")}
@@ -177,7 +173,6 @@ class Bench:
             self.pool.control("POST", "/release", {})
         run = self.find_run(vm)
         outcome.state = run["state"] if run else ""
-        outcome.killed_late += killed and outcome.state in SETTLED
         outcome.codes.append(child.returncode or 0)
         outcome.said.append(self.scene.read_output(child)[1])
 
