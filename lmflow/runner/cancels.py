@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import time
 from collections.abc import Callable
 
-from lmflow.exceptions import LockedError
+from lmflow.exceptions import LockedError, UnreachableError
 from lmflow.models import Cancellation, Outcome, Run
 from lmflow.runner.conditions import find_condition
 from lmflow.runner.engine import check_flows
 from lmflow.runner.heartbeat import CANCEL
+from lmflow.runner.profiles import check_pool
 from lmflow.runner.recall import recall_outcome
 from lmflow.runner.runs import Drive, resume_run
 from lmflow.tasks.cancelling import ANSWER, TOO_LATE
@@ -41,7 +43,7 @@ def cancel_run(
         run = drive.database.runs.get_newest(run.uuid)
         if not run.state.is_terminal and run.uuid != asked:  # also a next try that began before its owner had heard us
             if find_condition(drive.database, run) != "running":
-                check_flows(drive.database, run)
+                _check_drivable(drive, open_connection, run)
             number, asked = drive.database.control.append(run.uuid, CANCEL, {"by": by, "reason": reason}), run.uuid
         answered = _find_answer(drive, run.uuid, number)
         if answered is not None:
@@ -61,6 +63,14 @@ def cancel_run(
                 outcome = dataclasses.replace(outcome, reason="timeout")
             because = f"lmflow let go of the run ({outcome.reason}); the request stands"
             return _find_answer(drive, run.uuid, number) or Cancellation(WAITING, because, outcome)
+
+
+def _check_drivable(drive: Drive, open_connection: Callable[[], Connection], run: Run) -> None:
+    """Raise ConfigurationError for a run that we could not take up to serve the request."""
+    check_flows(drive.database, run)
+    # A pool that does not answer refutes nothing: the request stands until it does.
+    with contextlib.suppress(UnreachableError), open_connection() as connection:
+        check_pool(connection, run)
 
 
 def _take_up(

@@ -21,7 +21,7 @@ from lmflow.runner.recall import recall_outcome
 from lmflow.runner.retrying import Handed
 from lmflow.runner.signals import steered_by_signals
 from lmflow.runner.specs import make_flow_specs
-from lmflow.runner.takeover import take_lease
+from lmflow.runner.takeover import check_owner, take_lease
 from lmflow.tasks.claim_vm import ClaimVM
 from lmflow.tasks.connect_storage import ConnectStorage
 from lmflow.tasks.context import Context, ignore_notice
@@ -109,20 +109,34 @@ def repair_run(drive: Drive, open_connection: Callable[[], Connection], run: Run
 
 
 def take_up(drive: Drive, open_connection: Callable[[], Connection], run: Run, work: Work) -> Outcome:
-    """Take the run over from an owner who is gone, end that one's session in the pool, and do the work as its owner."""
+    """Take the run over from an owner who is gone, end that one's session in the pool, and do the work as its owner.
+
+    Nothing is written, and no lease is taken, where the profile leads to another pool, or to none that answers. Told to
+    stop before the run is ours, its outcome is as it stands, with the reason ``detached``.
+    """
     database = drive.database
-    fence, previous = take_lease(database, run, waits=drive.waits, notify=drive.notify)
-    with _released_on_error(database, fence):
-        now = database.runs.get(run.uuid)
-        if now.state.is_terminal and now.state is not run.state:  # ended by the other owner since we looked
-            database.leases.release(fence)
-            return recall_outcome(now, database.events.list(run.uuid))
-        connection = open_connection()
-    with connection:
-        context = _make_context(drive, connection, run, fence)
-        with _released_on_error(database, fence), _reported_loss(run):
-            _take_over(context, run, previous)
+    check_owner(database, run)
+    with open_connection() as connection:
+        check_pool(connection, run)
+        try:
+            fence, previous = take_lease(
+                database, run, waits=drive.waits, notify=drive.notify, stop=drive.steering.stop
+            )
+        except FlowSuspended as why:
+            return _recall(database, run, why.reason)
+        with _released_on_error(database, fence):
+            now = database.runs.get(run.uuid)
+            if now.state.is_terminal and now.state is not run.state:  # ended by the other owner since we looked
+                database.leases.release(fence)
+                return _recall(database, run)
+            context = _make_context(drive, connection, run, fence)
+            with _reported_loss(run):
+                _take_over(context, run, previous)
         return _drive(drive, context, now, work)
+
+
+def _recall(database: Database, run: Run, reason: str = "") -> Outcome:
+    return recall_outcome(database.runs.get(run.uuid), database.events.list(run.uuid), reason=reason)
 
 
 def _repair(context: Context, run: Run) -> Outcome:
@@ -133,7 +147,6 @@ def _repair(context: Context, run: Run) -> Outcome:
 
 
 def _take_over(context: Context, run: Run, previous: Lease | None) -> None:
-    check_pool(context.connection, run)
     if previous is not None and previous.session_uuid:
         context.connection.end_session(previous.session_uuid)
     context.adopt_session()

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
 from lmflow.db.database import Database, Fence
-from lmflow.db.leases import is_released
+from lmflow.db.leases import is_released, locked_by
 from lmflow.db.owner import current_owner, describe, is_beside, is_dead
-from lmflow.exceptions import LockedError
+from lmflow.exceptions import FlowSuspended, LockedError
 from lmflow.models import Lease, Notice, Run, Waits
 
 
+def check_owner(database: Database, run: Run) -> None:
+    """Raise LockedError for an owner that lives beside us: what needs no wait is told before a pool is asked."""
+    lease, me = database.leases.get(run.uuid), current_owner()
+    if lease is None or lease.expires_in_seconds <= 0:
+        return
+    if is_beside(lease.owner, me) and not is_dead(lease.owner, me):
+        raise locked_by(lease)
+
+
 def take_lease(
-    database: Database, run: Run, *, waits: Waits, notify: Callable[[Notice], None]
+    database: Database, run: Run, *, waits: Waits, notify: Callable[[Notice], None], stop: threading.Event
 ) -> tuple[Fence, Lease | None]:
     """Return the run's lease as ours, and the previous one, so that its session can be ended.
 
     Of an owner that cannot be seen from here the expiry is waited for, by the database's clock, with a countdown.
     LockedError for one that lives beside us, and as soon as a lease is renewed: its owner lives. An expired lease is
     watched first, for as long as a living owner may be silent: the clock of the database may just have been set.
+    ``stop`` ends either wait at once: FlowSuspended, and nothing was taken.
     """
-    before = _outwait(database, run, waits, notify)
+    before = _outwait(database, run, waits, notify, stop)
     while True:
+        _check_stop(stop)
         try:
             return database.leases.acquire(run.uuid, current_owner(), waits.lease_seconds)
         except LockedError:
@@ -34,10 +46,12 @@ def take_lease(
             text = f"run {run.uuid[:8]} was owned by {who}: its lease expires in {seconds:.0f} s unless it is renewed"
             notify(Notice(kind="message", text=text, run_uuid=run.uuid))
             before = lease
-            time.sleep(min(max(seconds, 0.05), 1.0))
+            stop.wait(min(max(seconds, 0.05), 1.0))
 
 
-def _outwait(database: Database, run: Run, waits: Waits, notify: Callable[[Notice], None]) -> Lease | None:
+def _outwait(
+    database: Database, run: Run, waits: Waits, notify: Callable[[Notice], None], stop: threading.Event
+) -> Lease | None:
     """Watch an expired lease until it is renewed or nobody can be behind it any more; return how it was before."""
     me, before = current_owner(), database.leases.get(run.uuid)
     if before is None or before.expires_in_seconds > 0 or is_released(before):
@@ -51,8 +65,14 @@ def _outwait(database: Database, run: Run, waits: Waits, notify: Callable[[Notic
     notify(Notice(kind="message", text=text, run_uuid=run.uuid))
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0 and not _is_renewed(before, database.leases.get(run.uuid)):
-        time.sleep(min(left, waits.poll_seconds))
+        if stop.wait(min(left, waits.poll_seconds)):
+            break
     return before
+
+
+def _check_stop(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise FlowSuspended("detached", "lmflow was told to stop before it had taken the run over")
 
 
 def _is_renewed(before: Lease | None, now: Lease | None) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -312,4 +314,31 @@ def test_killed_before_it_said_why_it_failed_the_cancel_is_still_one(
     kill(owner)
     assert asking.wait(COMMAND_SECONDS) == 0, scene.read_output(asking)
     assert "wrong host" in scene.read_output(asking)[0]
+    assert pool.runs_on("v") == ["A"]
+
+
+@pytest.mark.parametrize("way", ["timeout", "ctrl-C"])
+def test_a_cancel_that_would_wait_for_a_lease_ends_when_it_is_told_to(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, way: str
+) -> None:
+    scene.waits = {"lease_seconds": 7200.0}  # an expired one is watched for half of that
+    pool = simulator(write_world(tmp_path / "p.json"))
+    hold_in(pool, "copy")
+    kill_when_progress(scene, begin(scene), 0.2)
+    moved = "update lmflow_leases set machine = 'other/0123', boot_id = 'another', expires_at = expires_at - 10000"
+    with contextlib.closing(sqlite3.connect(scene.database_file, timeout=30)) as database:
+        database.execute(moved)
+        database.commit()
+    before = query(scene, "select * from lmflow_leases")
+    asking = scene.popen("cancel", "r", *(("--timeout", "1") if way == "timeout" else ()))
+    if way == "ctrl-C":
+        wait_for_text(scene, asking, "watched for 3600 s")
+        asking.send_signal(signal.SIGINT)
+    assert asking.wait(COMMAND_SECONDS) == (8 if way == "timeout" else 130), scene.read_output(asking)
+    assert "watched for 3600 s" in scene.read_output(asking)[1]
+    assert query(scene, "select * from lmflow_leases") == before
+    with contextlib.closing(sqlite3.connect(scene.database_file, timeout=30)) as database:
+        database.execute("update lmflow_leases set expires_at = 0")
+        database.commit()
+    assert lmflow("resume", "r").returncode == 4, "the request stood"
     assert pool.runs_on("v") == ["A"]

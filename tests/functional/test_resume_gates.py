@@ -9,7 +9,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from tests.support.kills import kill_when_atom_begins, kill_when_progress, wait_until
+from tests.support.kills import kill_when_atom_begins, kill_when_progress, query, wait_until
 from tests.support.pool import SimulatedPool
 from tests.support.scene import Scene
 from tests.support.worlds import get_item, write_world
@@ -20,6 +20,11 @@ Lmflow = Callable[..., CompletedProcess[str]]
 
 def unplug_b(world: dict[str, Any]) -> None:
     get_item(world, "storage", "S")["hosts"]["B"] = "unplugged"
+
+
+def rename(world: dict[str, Any]) -> None:
+    world["name"] = "Q"
+    get_item(world, "vms", "v")["name"] = "w"
 
 
 def test_a_success_is_reported_and_a_rollback_offers_a_new_run(
@@ -104,10 +109,6 @@ def test_after_a_reboot_the_lease_of_the_last_boot_is_waited_for(
 def test_a_resume_of_all_tells_of_those_that_it_could_not_take_up(
     simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
 ) -> None:
-    def rename(world: dict[str, Any]) -> None:
-        world["name"] = "Q"
-        get_item(world, "vms", "v")["name"] = "w"
-
     pools = [simulator(write_world(tmp_path / "p.json")), simulator(write_world(tmp_path / "q.json", rename), name="q")]
     for pool, vm in zip(pools, ("v", "w"), strict=True):
         pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "hold", "at": 0.5})
@@ -127,20 +128,41 @@ def test_a_resume_of_all_tells_of_those_that_it_could_not_take_up(
 def test_another_pool_behind_the_same_profile_is_refused(
     simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
 ) -> None:
-    def rename(world: dict[str, Any]) -> None:
-        world["name"] = "Q"
-        get_item(world, "vms", "v")["name"] = "w"
-
     pool = simulator(write_world(tmp_path / "p.json"))
     pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "hold", "at": 0.5})
     child = scene.popen("migrate", "v", "--to", "B", "--request-id", "r")
     kill_when_progress(scene, child, 0.2)
     other = simulator(write_world(tmp_path / "q.json", rename), name="q")
-    scene.write_config(lab={"port": other.ready["port"], "password_file": other.password_file})
-    wrong = lmflow("resume", "r")
-    assert wrong.returncode == 2, wrong.stderr
-    assert "another pool" in wrong.stderr or "leads to pool" in wrong.stderr
-    assert other.changing_calls() == []
-    scene.write_config()
+    refused_by_another_pool(
+        scene, other, ("resume", "r"), ("cancel", "r"), ("resolve", "r", "--on", "A", "--reason", "seen there")
+    )
     pool.control("POST", "/release_phases", {})
     assert lmflow("resume", "r").returncode == 0
+
+
+def test_a_repair_in_another_pool_is_refused(simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path) -> None:
+    pool = simulator(write_world(tmp_path / "p.json", unplug_b))
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "fail"})
+    pool.control("POST", "/phase_faults", {"phase": "PBD.unplug", "kind": "fail"})
+    assert lmflow("migrate", "v", "--to", "B", "--request-id", "r").returncode == 11
+    refused_by_another_pool(scene, simulator(write_world(tmp_path / "q.json", rename), name="q"), ("repair", "r"))
+    assert lmflow("repair", "r").returncode == 4
+
+
+def refused_by_another_pool(scene: Scene, other: SimulatedPool, *commands: tuple[str, ...]) -> None:
+    """Assert that commands are refused where the profile leads to another pool, and that nothing is written then."""
+    before = read_stored(scene)
+    scene.write_config(lab={"port": other.ready["port"], "password_file": other.password_file})
+    for command in commands:
+        wrong = scene.run(*command)
+        assert wrong.returncode == 2, wrong.stdout + wrong.stderr
+        assert "leads to pool" in wrong.stderr
+        assert read_stored(scene) == before, command
+    assert other.changing_calls() == []
+    scene.write_config()
+
+
+def read_stored(scene: Scene) -> list[list[tuple[Any, ...]]]:
+    """Return what is stored of runs, their leases and events, and of what is asked of them."""
+    tables = ("lmflow_runs", "lmflow_leases", "lmflow_events", "lmflow_control")
+    return [[tuple(row) for row in query(scene, f"select * from {table}")] for table in tables]  # noqa: S608 - ours
