@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from lmflow.exceptions import LockedError
+from tests.support.admin import as_admin
 from tests.support.claims import (
     FOREIGN,
     KEY,
@@ -223,6 +224,43 @@ def test_a_mark_that_is_lost_with_a_toolstack_in_the_copy_is_put_back(
     assert owner.wait(COMMAND_SECONDS) == 0, scene.read_output(owner)
     assert len(pool.audit("VM.pool_migrate")) == len(pool.effects("v")) == 1
     assert (find_mark(pool), find_fate(scene, "r")) == (None, "released")
+
+
+def test_a_mark_that_our_role_may_not_put_back_any_more_is_told_and_the_run_goes_on(
+    simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
+) -> None:
+    pool = simulator(write_world(tmp_path / "p.json", add_paul))
+    secret = pool.directory / "paul"
+    secret.write_text("pauls-own-secret\n", encoding="utf-8")
+    secret.chmod(0o600)
+    scene.write_config(lab={"username": "paul", "password_file": secret})
+    pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "hold", "at": 0.3})
+    owner = scene.popen(*MOVE)
+    assert wait_until(lambda: bool(pool.effects("v")), owner, "the submit"), scene.read_output(owner)
+    take_mark(pool)
+    give_role(pool, "paul", "read-only")
+    # A session keeps the role that it began with, and a run reads the mark only where it has to look around.
+    pool.control("POST", "/toolstack", {"host": "A", "action": "restart"})
+    denied = "RBAC_PERMISSION_DENIED"
+    assert wait_until(lambda: denied in scene.read_output(owner)[1], owner, denied), scene.read_output(owner)
+    pool.control("POST", "/release_phases", {})
+    assert owner.wait(COMMAND_SECONDS) == 0, scene.read_output(owner)
+    assert pool.runs_on("v") == ["B"]
+    assert (find_mark(pool), find_fate(scene, "r")) == (None, "")
+
+
+def add_paul(world: dict[str, Any]) -> None:
+    world["users"] = [{"name": "paul", "password": "pauls-own-secret", "role": "vm-power-admin"}]
+
+
+def give_role(pool: SimulatedPool, user: str, role: str) -> None:
+    """Let a user have this role alone."""
+    with as_admin(pool) as call:
+        (subject,) = (r for r, s in pool.records("subject").items() if s["other_config"]["subject-name"] == user)
+        for held in call("subject.get_roles", subject):
+            call("subject.remove_from_roles", subject, held)
+        call("subject.add_to_roles", subject, call("role.get_by_name_label", role)[0])
+        call("pool.sync_database")  # a coordinator that starts anew is to know it
 
 
 @pytest.mark.parametrize("options", [[], ["vm.claimed"]], ids=["", "with the rule switched off"])
