@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.kill_flows import FAULTY
 from tests.support.kill_matrix import MIN_PAIRS, PARTS, Budget, Points, find_points, make_pair, make_schedules
-from tests.support.kill_points import run_schedule
+from tests.support.kill_points import is_chance, run_schedule
 from tests.support.kill_runs import Bench, open_bench
 from tests.support.servers import KINDS, Servers
 
@@ -61,7 +61,8 @@ def test_killed_at_a_point(part: str, number: int, common: Common, servers: Serv
         for schedule in share:
             missed += run_schedule(bench, schedule)
     LOG.info("%s-%d: %d points, %d migrations, not reached: %s", part, number, kills, len(bench.told), missed)
-    assert len(missed) <= 1 + kills // 10, missed
+    unexplained = [str(point) for point in missed if not is_chance(point)]
+    assert not unexplained, f"no migration came to {unexplained}"
 
 
 @pytest.mark.timeout(900)
