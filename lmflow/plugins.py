@@ -112,11 +112,16 @@ def _find_entries(namespace: str) -> tuple[importlib.metadata.EntryPoint, ...]:
 
 
 @functools.cache
+def _describe(brought_by: importlib.metadata.Distribution) -> tuple[str, str]:
+    """Return a package's name, alone and with its version. Each look parses all of its metadata, the readme too."""
+    metadata = brought_by.metadata
+    return metadata["Name"], f"{metadata['Name']} {metadata['Version']}"
+
+
+@functools.cache
 def _load(entry: importlib.metadata.EntryPoint) -> Plugin:
     """Import what an entry point names. Somebody else's module may do anything then: also end, or hang."""
-    brought_by = entry.dist
-    name = brought_by.name if brought_by is not None else ""
-    distribution = f"{name} {brought_by.version}" if brought_by is not None else "an unknown package"
+    name, distribution = _describe(entry.dist) if entry.dist is not None else ("", "an unknown package")
     ours = name == OURS
     if ours:
         return Plugin(entry.name, entry.load(), entry.value, distribution, ours)
