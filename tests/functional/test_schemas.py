@@ -154,6 +154,19 @@ def say_decisions(ends: Ends) -> Iterator[Said]:
     yield "outcome", resumed
 
 
+def say_pruned(ends: Ends) -> Iterator[Said]:
+    """Prune what has ended, and ask for it once more; then forget even its ids."""
+    rows = ends.scene.rows
+    yield "prune", rows("run", "prune", "--older-than", "0", "--yes")
+    for request_id in ("ok", "refused", "failed"):
+        yield "outcome", rows("run", "wait", request_id)
+        yield "run-show", rows("run", "show", request_id)
+        yield "why", rows("why", request_id)
+        yield "plan", rows("resume", request_id, "--plan")
+        yield "cancellation", rows("cancel", request_id)
+    yield "prune", rows("run", "prune", "--older-than", "0", "--forget-ids")
+
+
 def say_all(ends: Ends) -> Iterator[Said]:
     rows = ends.scene.rows
     yield "explain", rows("explain")
@@ -170,6 +183,7 @@ def say_all(ends: Ends) -> Iterator[Said]:
     assert (waiting["answer"], cancelled["answer"]) == ("waiting", "cancelled")
     yield from (("cancellation", each) for each in (waiting, cancelled))
     yield from say_decisions(ends)
+    yield from say_pruned(ends)
 
 
 # Some fifty commands one after the other: on a machine that has more to do, they take longer than one test may.
@@ -213,7 +227,7 @@ def test_a_schema_refuses_what_it_does_not_describe(name: str, wrong: dict[str, 
         "source": "A", "source_uuid": uuid, "destination": "B", "destination_uuid": "",
         "state": "failed", "exit_code": 0, "already_there": False, "summary": "",
         "vm_state": "", "seconds": 1.5, "interruptions": 0, "cancelled": True, "error": None, "findings": [],
-        "left": [], "choice": None, "tries": [], "warnings": [], "advice": "",
+        "left": [], "choice": None, "tries": [], "warnings": [], "advice": "", "pruned": None,
     }  # fmt: skip
     if name == "outcome":
         del good["answer"], good["because"]
