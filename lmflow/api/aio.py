@@ -210,11 +210,19 @@ class AsyncClient:
         return await self._look(lambda client: client.find_runs(active_only=active_only, limit=limit, **wanted))
 
     async def prune(
-        self, *, older_than_seconds: float, states: Collection[RunState] = (), keep: int = 0, delete: bool = False
+        self,
+        *,
+        older_than_seconds: float,
+        states: Collection[RunState] = (),
+        keep: int = 0,
+        forget_ids: bool = False,
+        delete: bool = False,
     ) -> Pruned:
         """Delete what is known of old requests that ended, or only say what that would be; as ``Client.prune``."""
         return await self._look(
-            lambda client: client.prune(older_than_seconds=older_than_seconds, states=states, keep=keep, delete=delete)
+            lambda client: client.prune(
+                older_than_seconds=older_than_seconds, states=states, keep=keep, forget_ids=forget_ids, delete=delete
+            )
         )
 
     async def run(self, text: str) -> Run:

@@ -69,7 +69,8 @@ class Client(Driving):
         ``vm`` and ``destination`` are names, UUIDs or unique beginnings. Without a destination one of the hosts that
         all rules pass is chosen, by the site's ``strategy`` or this one; when it turns out unfit, up to ``max_retries``
         more are tried, by default as many as the site has set. A VM that runs there already is a success without a
-        call, refused with ``strict``. The same ``request_id`` returns the first run's outcome, or goes on with it.
+        call, refused with ``strict``. The same ``request_id`` returns the first run's outcome, or goes on with it; also
+        when its records were pruned: then the outcome is what was kept of it, and its run has a ``remnant``.
         ``reason`` and ``requested_by``, else this process's user, are kept with the run, and so are the ``ways``: a
         resume goes by them.
         UsageError for names and for ways that contradict each other, or another request's; RefusedError, LockedError
@@ -239,8 +240,11 @@ class Client(Driving):
             return reports.make_blind_why(self._database, found, error)
 
     def picture(self, run: str) -> visualize.Picture:
-        """Return the picture of a run: its flows with states, durations and progress."""
+        """Return the picture of a run: its flows with states, durations and progress; UsageError for a pruned one."""
         found = self.run(run)
+        if found.remnant:
+            short = found.uuid[:8]
+            raise UsageError(f"the records of run {short} were pruned", advice=f"lmflow run show {short}")
         return visualize.make_run_picture(
             make_flows(self._database, found),
             found,

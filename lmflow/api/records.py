@@ -72,27 +72,37 @@ class Records:
         return self._database.runs.select(chosen, limit=limit)
 
     def prune(
-        self, *, older_than_seconds: float, states: Collection[RunState] = (), keep: int = 0, delete: bool = False
+        self,
+        *,
+        older_than_seconds: float,
+        states: Collection[RunState] = (),
+        keep: int = 0,
+        forget_ids: bool = False,
+        delete: bool = False,
     ) -> Pruned:
         """Delete what is known of requests that ended so long ago, or only say what that would be. Blocks.
 
         ``states``: of those whose last try ended in one of these; by default success, refused, failed. A run that is
         open, unknown or dirty is never deleted, nor any other try of its request, nor one of the ``keep`` newest
-        requests that ended. The request ids of what was deleted are free: such a request is a new one.
+        requests that ended. Request ids go on to name what was deleted, and how it ended; with ``forget_ids`` they
+        are free, also those of requests pruned earlier that ended so long ago: such a request is a new one.
         """
         from lmflow.db.pruning import PRUNABLE, Retention  # noqa: PLC0415 - not for those who only list
+        from lmflow.runner.recall import make_remnant  # noqa: PLC0415 - as above
 
         wanted = tuple(states) or PRUNABLE
         never = sorted(state.value for state in set(wanted) - set(PRUNABLE))
         if never or older_than_seconds < 0 or keep < 0:
             raise UsageError(f"never pruned: {', '.join(never)}" if never else "a retention is not negative")
         until = self._database.read_clock() - older_than_seconds
-        return self._database.past.prune(Retention(until=until, states=wanted, keep=keep), delete=delete)
+        retention = Retention(until=until, states=wanted, keep=keep, forget=forget_ids)
+        return self._database.past.prune(retention, delete=delete, recall=make_remnant)
 
     def run(self, text: str) -> Run:
         """Return the run of that UUID, unique beginning of one, or request id; or the open run of the VM of that name.
 
-        A request for which several hosts were tried is the run of the latest try. UsageError with candidates.
+        A request for which several hosts were tried is the run of the latest try. A run whose records were pruned has a
+        ``remnant`` instead of them. UsageError with candidates.
         """
         by_request = self.find_request(text)
         if by_request is not None:
@@ -108,7 +118,7 @@ class Records:
         raise UsageError(f"{what} {text!r}", candidates=names, advice="lmflow run list --all")
 
     def find_request(self, request_id: str) -> Run | None:
-        """Return the latest try of the request of exactly this id; None when it was never made."""
+        """Return the latest try of the request of exactly this id, also a pruned one; None when it was never made."""
         first = self._database.runs.find_by_request_id(request_id)
         return None if first is None else self._database.runs.get_newest(first.uuid)
 

@@ -86,7 +86,11 @@ _OF_COMMANDS: Final[Mapping[str, Mapping[Exit, str]]] = {
         Exit.LOCKED: "another run of the demo has the VM",
     },
     "explain": {**_READS, Exit.DONE: "explained", Exit.USAGE: "a wrong option; no code begins so, or several do"},
-    "graph": {**_READS_RUNS, Exit.DONE: "drawn"},
+    "graph": {
+        **_READS_RUNS,
+        Exit.DONE: "drawn",
+        Exit.USAGE: "a wrong option or configuration; no run is called so, or its records were pruned",
+    },
     "migrate": {
         **_MIGRATES,
         Exit.DONE: "moved, or it was there already and nothing was sent",

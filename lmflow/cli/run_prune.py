@@ -16,9 +16,12 @@ _STATES = ("success", "refused", "failed")
 
 
 class RunPrune(ShowCommand):
-    """Delete old requests that ended, with everything recorded of them; shows what it would be without --yes."""
+    """Delete the records of old requests that ended; shows what it would be without --yes.
 
-    columns = ("deleted", "requests", "runs", "states", "oldest", "newest")
+    A request id goes on to name its request, and how that ended.
+    """
+
+    columns = ("deleted", "requests", "runs", "states", "oldest", "newest", "forgotten")
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add what goes and what stays."""
@@ -41,10 +44,12 @@ class RunPrune(ShowCommand):
             "--keep", type=parse_retries, default=0, metavar="N", help="keep the N newest that ended, however old"
         )
         parser.add_argument(
-            "--yes",
+            "--forget-ids",
             action="store_true",
-            help="delete; without it nothing is deleted and only counted. A deleted request's id is free again",
+            help="free the request ids too, also those of requests pruned earlier that ended so long ago: whoever "
+            "repeats such a request begins a new one, and the VM is moved again",
         )
+        parser.add_argument("--yes", action="store_true", help="delete; without it nothing is deleted and only counted")
         return parser
 
     def answer(self, parsed_args: argparse.Namespace) -> Answer:
@@ -54,11 +59,13 @@ class RunPrune(ShowCommand):
                 older_than_seconds=parsed_args.older_than * 86400.0,
                 states=[RunState(name) for name in parsed_args.state],
                 keep=parsed_args.keep,
+                forget_ids=parsed_args.forget_ids,
                 delete=parsed_args.yes,
             )
         states = Nested(dict(pruned.states), " ".join(f"{name}={count}" for name, count in pruned.states.items()))
         moments = [None if at is None else describe_time(at) for at in (pruned.oldest_at, pruned.newest_at)]
-        return Answer(self.columns, (pruned.deleted, pruned.requests, pruned.runs, states, *moments), _tell(pruned))
+        row = (pruned.deleted, pruned.requests, pruned.runs)
+        return Answer(self.columns, (*row, states, *moments, pruned.forgotten), _tell(pruned))
 
 
 def _tell(pruned: Pruned) -> Iterator[str]:
@@ -70,5 +77,11 @@ def _tell(pruned: Pruned) -> Iterator[str]:
     if pruned.oldest_at is not None and pruned.newest_at is not None:
         yield from wrap("ended", ", ".join(f"{name} {count}" for name, count in pruned.states.items()))
         yield from wrap("begun", f"{describe_time(pruned.oldest_at)} to {describe_time(pruned.newest_at)}")
-    if not pruned.deleted and pruned.requests:
+    if pruned.forgotten:
+        yield from wrap(
+            "ids", f"{pruned.forgotten} {'are' if pruned.deleted else 'would be'} free: the same id moves again"
+        )
+    elif pruned.requests:
+        yield from wrap("ids", "each goes on to name its request, and how that ended")
+    if not pruned.deleted and (pruned.requests or pruned.forgotten):
         yield "nothing was deleted; --yes deletes them"

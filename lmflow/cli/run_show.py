@@ -13,9 +13,11 @@ from lmflow.cli.sentences import (
     RUN_COLUMNS,
     describe_move,
     describe_time,
+    find_pruned,
     make_run_row,
     shorten,
     tell_choice,
+    tell_pruned,
     tell_tries,
     wrap,
     wrap_event,
@@ -29,7 +31,7 @@ _REPEATED = ("created", "intent")
 class RunShow(ShowCommand):
     """Show one run: request, state, picture and events."""
 
-    columns = (*RUN_COLUMNS, "reason", "requested_by", "pool", "vm_uuid", "events", "objects")
+    columns = (*RUN_COLUMNS, "reason", "requested_by", "pool", "vm_uuid", "events", "objects", "pruned")
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the run, and what is shown of it."""
@@ -45,18 +47,19 @@ class RunShow(ShowCommand):
     def answer(self, parsed_args: argparse.Namespace) -> Answer:
         """Read the run, its events and its picture; asks no pool."""
         place, picture = get_place(self.get_app()), ""
-        if parsed_args.formatter == "text" and not parsed_args.objects:
-            from lmflow.visualize import render  # noqa: PLC0415 - only when a picture is asked for
-
-            with place.open_client() as client:
-                picture = render(client.picture(parsed_args.run), "text")
         with place.open_records() as records:
             found, objects = records.describe(parsed_args.run), records.objects(parsed_args.run)
         run, events = found.run, found.events
+        if parsed_args.formatter == "text" and not parsed_args.objects and not run.remnant:
+            from lmflow.visualize import render  # noqa: PLC0415 - only when a picture is asked for
+
+            with place.open_client() as client:
+                picture = render(client.picture(run.uuid), "text")
         kept = Nested([event.to_json() for event in events], "\n".join(_tell_event(event) for event in events))
         request = run.request
         touched = Nested([each.to_json() for each in objects], "\n".join(_tell_object(each) for each in objects))
-        more = (request.reason, request.requested_by, request.pool_profile, request.vm_uuid, kept, touched)
+        asked = (request.reason, request.requested_by, request.pool_profile, request.vm_uuid)
+        more = (*asked, kept, touched, find_pruned(run))
         lines = _tell_objects(run, objects) if parsed_args.objects else _tell(found, picture)
         return Answer(self.columns, (*make_run_row(run, found.condition), *more), lines)
 
@@ -71,6 +74,9 @@ def _tell(found: Description, picture: str) -> Iterator[str]:
         yield from wrap("reason", request.reason)
     if run.summary:
         yield from wrap("summary", run.summary)
+    if run.remnant:
+        yield from tell_pruned(run)
+        return
     if found.outcome.choice:
         yield from tell_choice(found.outcome.choice)
     yield from tell_tries(found.outcome.tries)
@@ -98,7 +104,7 @@ def _tell_objects(run: Run, objects: tuple[PoolObject, ...]) -> Iterator[str]:
         uuid = f" ({each.uuid})" if each.uuid else ""
         yield from wrap(each.fate, f"{each.kind}: {each.name}{uuid}{where}, {describe_time(each.at)}")
     if not objects:
-        yield "  none"
+        yield "  none" if not run.remnant else "  not known any more: its records were pruned"
 
 
 def _tell_object(each: PoolObject) -> str:

@@ -24,7 +24,7 @@ _WHILE_OPEN = {
 OUTCOME_COLUMNS = (
     "run", "request_id", "vm", "vm_uuid", "source", "source_uuid", "destination", "destination_uuid", "state",
     "exit_code", "already_there", "summary", "vm_state", "seconds", "interruptions", "cancelled", "error", "findings",
-    "left", "choice", "tries", "warnings", "advice",
+    "left", "choice", "tries", "warnings", "advice", "pruned",
 )  # fmt: skip
 RUN_COLUMNS = (
     "run", "vm", "source", "destination", "state", "condition", "phase", "created", "updated", "request_id", "summary"
@@ -85,11 +85,13 @@ def tell_outcome(outcome: Outcome) -> Iterator[str]:
     run = outcome.run
     if outcome.already_there:
         yield f"{run.request.vm_name}  already there: it runs on {run.request.destination_name}, nothing was sent"
+        yield from tell_pruned(run)
         return
     past = f" ({outcome.seconds:.1f} s{_tell_interruptions(outcome.interruptions)})" if outcome.seconds else ""
     yield f"run {shorten(run.uuid)}  {describe_move(run)}  {run.state.value.upper()}{past}"
     if outcome.reason in _WHILE_OPEN:
         yield f"  {_WHILE_OPEN[outcome.reason]}"
+    yield from tell_pruned(run)
     if outcome.vm_state:
         yield from wrap("the VM", outcome.vm_state)
     if outcome.choice:
@@ -109,6 +111,18 @@ def tell_outcome(outcome: Outcome) -> Iterator[str]:
         yield from wrap("left", each)
     if outcome.advice:
         yield from wrap("try", outcome.advice)
+
+
+def tell_pruned(run: Run) -> Iterator[str]:
+    """Yield when the run ended and when its records were pruned, if they were."""
+    if run.remnant:
+        at = describe_time(run.remnant.pruned_at)
+        yield from wrap("pruned", f"it ended {describe_time(run.updated_at)}; its records were pruned on {at}")
+
+
+def find_pruned(run: Run) -> str | None:
+    """Return when the run's records were pruned, for a cell; None when they are there."""
+    return describe_time(run.remnant.pruned_at) if run.remnant else None
 
 
 def _tell_uuids(request: MoveRequest) -> str:
@@ -189,6 +203,7 @@ def make_outcome_row(outcome: Outcome, exit_code: int) -> tuple[Any, ...]:
         _nest_tries(outcome.tries),
         Nested(list(outcome.warnings), "\n".join(outcome.warnings)),
         outcome.advice,
+        find_pruned(run),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from lmflow.db.engine import describe
 from lmflow.exceptions import ConfigurationError
 
 VERSION_TABLE = "lmflow_alembic_version"
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """All revisions, oldest first. They stand here too so that a look at the version does not import alembic."""
 
 _SCRIPTS = Path(__file__).parent / "alembic"

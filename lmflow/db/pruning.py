@@ -1,15 +1,16 @@
-"""Deleting what is known of requests that ended long ago, with everything that belongs to them."""
+"""Deleting what is known of requests that ended long ago, with everything that belongs to them but their ids."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from lmflow.db import schema
+from lmflow.db import past, schema
 from lmflow.db.clock import Now
 from lmflow.db.transactions import Transactor
 from lmflow.models import Pruned, RunState
@@ -27,12 +28,14 @@ _OF_RUN = (schema.events, schema.attempts, schema.leases, schema.control)
 class Retention:
     """What may go: requests that ended before ``until`` (seconds since 1970), the newest ``keep`` of them left out.
 
-    ``states``: in one of these their last try ended.
+    ``states``: in one of these their last try ended. ``forget``: their request ids go as well, and so do those of
+    requests that were pruned earlier and ended so long ago.
     """
 
     until: float
     states: Collection[RunState] = PRUNABLE
     keep: int = 0
+    forget: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,11 +60,13 @@ class PruneStore:
         self._transactor = transactor
         self._sleep = sleep
 
-    def prune(self, retention: Retention, *, delete: bool) -> Pruned:
+    def prune(self, retention: Retention, *, delete: bool, recall: past.Recall) -> Pruned:
         """Delete what the retention lets go, or only say what that would be.
 
-        A request goes with all its tries or not at all. ValueError for a state that is never pruned. Blocks; between
-        two transactions it waits as long as the last one took, for others to get their turn.
+        In the same transaction a row of ``lmflow_requests_past`` takes the place of each run, with what ``recall``
+        makes of its end, unless the request ids are to be forgotten. A request goes with all its tries or not at all.
+        ValueError for a state that is never pruned. Blocks; between two transactions it waits as long as the last one
+        took, for others to get their turn.
         """
         if not set(retention.states) <= set(PRUNABLE):
             raise ValueError(f"never pruned: {sorted(set(retention.states) - set(PRUNABLE))}")
@@ -75,18 +80,38 @@ class PruneStore:
             to_keep -= len(kept)
             chosen = [each for each in rest if _is_wanted(each, retention)]
             for start in range(0, len(chosen), _BATCH):
-                pruned = _add(pruned, self._delete(chosen[start : start + _BATCH], delete=delete))
+                batch = chosen[start : start + _BATCH]
+                pruned = _add(pruned, self._delete(batch, None if retention.forget else recall) if delete else batch)
+        if retention.forget:
+            pruned = dataclasses.replace(pruned, forgotten=pruned.runs + self._forget(retention, delete=delete))
         return pruned
+
+    def _forget(self, retention: Retention, *, delete: bool) -> int:
+        """Forget the ids of requests that were pruned earlier, and return how many ids that are."""
+        count, after = 0, ""
+        wanted = functools.partial(past.list_old, until=retention.until, states=retention.states, limit=_PAGE)
+        while True:
+            after, found = self._transactor.read(functools.partial(wanted, after=after))
+            if not after:
+                return count
+            count += sum(tries for _first, tries in found)
+            if found and delete:
+                firsts = [first for first, _tries in found]
+                began = time.monotonic()
+                self._transactor.write(functools.partial(past.forget, firsts=firsts))
+                self._sleep(time.monotonic() - began)
 
     def _read_page(self, after: tuple[float, str] | None) -> list[_Request]:
         return self._transactor.read(lambda conn: _read_requests(conn, _read_page(conn, after)))
 
-    def _delete(self, requests: Sequence[_Request], *, delete: bool) -> list[_Request]:
+    def _delete(self, requests: Sequence[_Request], recall: past.Recall | None) -> list[_Request]:
         """Delete requests in one transaction and return those that are gone by it; those that changed stay."""
-        if not delete:
-            return list(requests)
+        rows = None
+        if recall is not None:
+            uuids = [run.uuid for request in requests for run in request.runs]
+            rows = self._transactor.read(lambda conn: past.make_rows(conn, uuids, recall))
         began = time.monotonic()
-        gone = self._transactor.write(lambda conn: _delete_requests(conn, requests))
+        gone = self._transactor.write(lambda conn: _delete_requests(conn, requests, rows))
         self._sleep(time.monotonic() - began)
         return gone
 
@@ -129,10 +154,16 @@ def _is_wanted(request: _Request, retention: Retention) -> bool:
     )
 
 
-def _delete_requests(conn: sa.Connection, requests: Sequence[_Request]) -> list[_Request]:
+def _delete_requests(
+    conn: sa.Connection, requests: Sequence[_Request], rows: Mapping[str, dict[str, Any]] | None
+) -> list[_Request]:
+    """Delete those that are as they were read, and keep the rows made of them, if any; return what is gone."""
     from lmflow.db import backend  # noqa: PLC0415 - TaskFlow is slow to import, and no use to most commands
 
     read = {request.first.uuid: request for request in requests}
+    ours = sorted(run.uuid for request in requests for run in request.runs)
+    # Two prunes at once would both keep what both delete; the second one waits here, and then finds nothing.
+    conn.execute(sa.select(_RUNS.c.uuid).where(_RUNS.c.uuid.in_(ours)).order_by(_RUNS.c.uuid).with_for_update()).all()
     now = {each.first.uuid: each for each in _read_requests(conn, [request.first for request in requests])}
     # Only what is as it was read: in between it may have been pruned by somebody else, or repaired.
     gone = [request for uuid, request in read.items() if uuid in now and now[uuid] == request]
@@ -140,6 +171,8 @@ def _delete_requests(conn: sa.Connection, requests: Sequence[_Request]) -> list[
     books = [run.logbook_uuid for request in gone for run in request.runs if run.logbook_uuid]
     if not uuids:
         return []
+    if rows is not None:
+        past.keep(conn, [rows[uuid] for uuid in uuids])
     flows, atoms = backend.TABLES.flowdetails, backend.TABLES.atomdetails
     # Not in one statement: MariaDB would look through all atoms for it.
     of_books = [row.uuid for row in conn.execute(sa.select(flows.c.uuid).where(flows.c.parent_uuid.in_(books)))]

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from lmflow.db import records, schema, selecting
+from lmflow.db import past, records, schema, selecting
 from lmflow.db.clock import Now
 from lmflow.db.fence import Fence
 from lmflow.db.leases import locked_by
@@ -95,8 +95,8 @@ class RunStore:
 
         ``notes`` are events (kind, strict JSON) to stand right behind the first.
 
-        RequestExists when the request id is known, LockedError (with the first run's UUID) when another active
-        run holds the VM.
+        RequestExists when the request id is known, also of a run that was pruned; LockedError (with the first run's
+        UUID) when another active run holds the VM.
         """
         new = NewRun(request=request, kind=kind, owner=owner, lease_seconds=lease_seconds, flows=flows, notes=notes)
         run_uuid, begin = _prepare(new)
@@ -166,7 +166,7 @@ class RunStore:
         def work(conn: sa.Connection) -> Run:
             mine = _find_request(conn, run_uuid, request.request_id)
             if mine is None:
-                conn.execute(sa.insert(_RUNS).values(**values))
+                _insert_run(conn, values)
                 for event in events:
                     event.append(conn)
                 mine = _get(conn, run_uuid)
@@ -175,23 +175,29 @@ class RunStore:
         return self._insert(work)
 
     def get(self, run_uuid: str) -> Run:
-        """Return the run of exactly this UUID; UsageError when there is none."""
+        """Return the run of exactly this UUID, also one that was pruned; UsageError when there is none."""
         return self._transactor.read(lambda conn: _get(conn, run_uuid))
 
     def find_by_prefix(self, text: str) -> tuple[Run, ...]:
-        """Return the runs (at most 20) whose UUID begins with the text, newest first; none for an empty text."""
+        """Return the runs (at most 20) whose UUID begins with the text, newest first; none for an empty text.
+
+        Runs that were pruned are looked for when there is no other.
+        """
         condition = selecting.make_prefix_condition(text)
-        return () if condition is None else self._select(condition, limit=_PREFIX_LIMIT)
+        found = () if condition is None else self._select(condition, limit=_PREFIX_LIMIT)
+        return found or self._transactor.read(lambda conn: past.list_by_prefix(conn, text, _PREFIX_LIMIT))
 
     def find_by_request_id(self, request_id: str) -> Run | None:
-        """Return the run that a request id names."""
-        return next(iter(self._select(_RUNS.c.request_id == request_id, limit=1)), None)
+        """Return the run that a request id names, also one that was pruned."""
+        return self._transactor.read(lambda conn: _find_by_request_id(conn, request_id))
 
     def list_tries(self, run_uuid: str) -> tuple[Run, ...]:
         """Return every try of the request that this run is a try of, in order; itself alone when there is one."""
         run = self.get(run_uuid)
         first_uuid = run.parent_uuid or run.uuid
         found = self._select(sa.or_(_RUNS.c.uuid == first_uuid, _RUNS.c.parent_uuid == first_uuid), limit=None)
+        if not found:  # a request is pruned with all its tries, maybe just now
+            found = self._transactor.read(lambda conn: past.list_tries(conn, first_uuid))
         # Each was told of the hosts that were tried before it; a database's clock may be set back.
         return tuple(sorted(found, key=lambda each: len(each.request.ignored_uuids)))
 
@@ -274,7 +280,7 @@ def _prepare(new: NewRun) -> tuple[str, Callable[[sa.Connection], Run]]:
 
     def begin(conn: sa.Connection) -> Run:
         _check_vm_is_free(conn, request)
-        conn.execute(sa.insert(_RUNS).values(**values))
+        _insert_run(conn, values)
         backend.insert_logbook(conn, book)
         lease = records.lease_values(new.owner, new.lease_seconds) | {"session_uuid": new.session_uuid}
         conn.execute(sa.insert(schema.leases).values(run_uuid=run_uuid, token=1, beat=0, **lease))
@@ -313,18 +319,33 @@ def _make_values(run_uuid: str, request: MoveRequest, kind: str) -> dict[str, An
 
 def _get(conn: sa.Connection, run_uuid: str) -> Run:
     row = conn.execute(sa.select(_RUNS).where(_RUNS.c.uuid == run_uuid)).first()
-    if row is None:
+    run = records.make_run(row) if row is not None else past.find_run(conn, run_uuid)
+    if run is None:
         raise UsageError(f"there is no run {run_uuid}", advice="lmflow run list")
-    return records.make_run(row)
+    return run
+
+
+def _find_by_request_id(conn: sa.Connection, request_id: str) -> Run | None:
+    """Return the run of the id. What is pruned between the two looks is seen by the second, and so in this order."""
+    row = conn.execute(sa.select(_RUNS).where(_RUNS.c.request_id == request_id)).first()
+    return records.make_run(row) if row is not None else past.find_request(conn, request_id)
+
+
+def _insert_run(conn: sa.Connection, values: Mapping[str, Any]) -> None:
+    """Insert the run's row; RequestExists when a run of the same id came, ended and was pruned since we looked.
+
+    From the insert on nobody else can use the id, so that this look is the last word.
+    """
+    conn.execute(sa.insert(_RUNS).values(**values))
+    pruned = past.find_request(conn, values["request_id"])
+    if pruned is not None:
+        raise RequestExists(pruned)
 
 
 def _find_request(conn: sa.Connection, run_uuid: str, request_id: str) -> Run | None:
     """Return our own run when an earlier commit went through unheard; RequestExists for anybody else's."""
-    row = conn.execute(sa.select(_RUNS).where(_RUNS.c.request_id == request_id)).first()
-    if row is None:
-        return None
-    run = records.make_run(row)
-    if run.uuid != run_uuid:
+    run = _find_by_request_id(conn, request_id)
+    if run is not None and run.uuid != run_uuid:
         raise RequestExists(run)
     return run
 

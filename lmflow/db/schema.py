@@ -129,3 +129,21 @@ control = sa.Table(
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("data", LongText(), nullable=False),
 )
+
+requests_past = sa.Table(
+    "lmflow_requests_past",
+    metadata,
+    # one row for each run that was pruned; no foreign key: what it names is gone
+    sa.Column("request_id", sa.String(REQUEST_ID_LENGTH), primary_key=True),
+    sa.Column("run_uuid", sa.String(UUID_LENGTH), nullable=False, unique=True),
+    # the first try of the request: the run itself, unless it was a later one
+    sa.Column("first_uuid", sa.String(UUID_LENGTH), nullable=False, index=True),
+    sa.Column("kind", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
+    sa.Column("request", LongText(), nullable=False),
+    sa.Column("summary", LongText(), nullable=False),
+    sa.Column("ending", LongText(), nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("ended_at", sa.Double, nullable=False),
+    sa.Column("pruned_at", sa.Double, nullable=False),
+)

@@ -63,7 +63,7 @@ def make_selection(rows: Iterable[sa.Row[tuple[object, ...]]]) -> Selection:
     return Selection(tuple(runs), tuple(damaged))
 
 
-def make_prefix_condition(text: str) -> sa.ColumnElement[bool] | None:
+def make_prefix_condition(text: str, column: sa.Column[str] = _RUNS.c.uuid) -> sa.ColumnElement[bool] | None:
     """Return the condition for UUIDs that begin with the text, None when none can.
 
     LIKE uses an index in no database that compares as it likes; from the first to the last UUID there is, all do.
@@ -73,7 +73,7 @@ def make_prefix_condition(text: str) -> sa.ColumnElement[bool] | None:
     if not 0 < len(low) <= len(_PATTERN) or not fits:
         return None
     rest = _PATTERN[len(low) :]
-    return _RUNS.c.uuid.between(low + rest, low + rest.replace("0", "f"))
+    return column.between(low + rest, low + rest.replace("0", "f"))
 
 
 def _list_conditions(wanted: RunFilter) -> list[sa.ColumnElement[bool]]:

@@ -33,7 +33,7 @@ class Pruned(Model):
     """What was deleted of the past, or would be. ``requests`` are counted by the state of their last try.
 
     ``oldest_at`` and ``newest_at`` are when the first and the last of these ``runs`` were created, in seconds since
-    1970 by the database's clock.
+    1970 by the database's clock. ``forgotten`` counts the request ids that are free by it, also of runs pruned earlier.
     """
 
     deleted: bool
@@ -42,6 +42,7 @@ class Pruned(Model):
     states: Mapping[str, int] = dataclasses.field(default_factory=dict)
     oldest_at: float | None = None
     newest_at: float | None = None
+    forgotten: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -128,8 +128,28 @@ class RunState(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Remnant(Model):
+    """What is kept of a run's end, beside its request and summary, after its records were pruned.
+
+    ``pruned_at``: when they were, in seconds since 1970 by the database's clock. ``reason``, ``already_there``,
+    ``interruptions`` and ``cancelled`` are those of the outcome, ``xapi_code`` and ``xapi_params`` its error.
+    """
+
+    pruned_at: float = 0.0
+    reason: str = ""
+    already_there: bool = False
+    interruptions: int = 0
+    cancelled: bool = False
+    xapi_code: str = ""
+    xapi_params: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Run(Model):
-    """A row of the run index. Times are seconds since 1970 by the database's clock."""
+    """A row of the run index. Times are seconds since 1970 by the database's clock.
+
+    ``remnant``: None as long as the run's records are there; after a prune what is kept of them.
+    """
 
     uuid: str
     kind: str
@@ -144,6 +164,7 @@ class Run(Model):
     summary: str = ""
     parent_uuid: str | None = None
     priority: int = 0
+    remnant: Remnant | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -106,7 +106,8 @@ def _find_answer(drive: Drive, run_uuid: str, number: int) -> Cancellation | Non
         outcome = _recall(drive, run)
         if outcome.cancelled:
             failures = drive.database.events.list(run_uuid, kind="failure")
-            return Cancellation(CANCELLED, str(failures[-1].data["text"]), outcome)
+            because = str(failures[-1].data["text"]) if failures else run.summary  # the events may have been pruned
+            return Cancellation(CANCELLED, because, outcome)
         return Cancellation(TOO_LATE, f"it had ended: {run.state}; {run.summary}", outcome)
     for event in answers:
         if int(event.data["number"]) >= number:

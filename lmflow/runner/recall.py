@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmflow.models import Choice, Event, Finding, Outcome, Refusal, Run, RunState, Try, XapiError
+from lmflow.models import Choice, Event, Finding, Outcome, Refusal, Remnant, Run, RunState, Try, XapiError
 
 HANDED_OVER = "handed_over"
 TRIES = "tries"
@@ -13,8 +13,10 @@ NO_MORE_TRIES = "no_more_tries"
 def recall_outcome(run: Run, events: tuple[Event, ...], *, reason: str = "") -> Outcome:
     """Return the outcome of a run from its records alone; where the VM is, is what was said at its end.
 
-    ``reason``: why it is asked for before the end of the run.
+    ``reason``: why it is asked for before the end of the run. Of a run whose records were pruned it is what was kept.
     """
+    if run.remnant is not None:
+        return _recall_pruned(run, run.remnant)
     return Outcome(
         run=run,
         vm_state=run.summary if run.state.is_terminal else "not looked at: lmflow status asks the pool",
@@ -30,6 +32,33 @@ def recall_outcome(run: Run, events: tuple[Event, ...], *, reason: str = "") -> 
         tries=find_tries(run, events),
         choice=next((Choice.from_json(e.data) for e in events if e.kind == "choice"), None),
         warnings=find_warnings(events),
+    )
+
+
+def make_remnant(run: Run, events: tuple[Event, ...]) -> Remnant:
+    """Return what is to be kept of a run that has ended, when its records are pruned."""
+    outcome = recall_outcome(run, events)
+    return Remnant(
+        reason=outcome.reason,
+        already_there=outcome.already_there,
+        interruptions=outcome.interruptions,
+        cancelled=outcome.cancelled,
+        xapi_code=outcome.error.code if outcome.error else "",
+        xapi_params=outcome.error.params if outcome.error else (),
+    )
+
+
+def _recall_pruned(run: Run, remnant: Remnant) -> Outcome:
+    return Outcome(
+        run=run,
+        vm_state=run.summary,
+        reason=remnant.reason,
+        already_there=remnant.already_there,
+        error=XapiError(remnant.xapi_code, remnant.xapi_params) if remnant.xapi_code else None,
+        advice=_advise(run, (), ""),
+        seconds=run.updated_at - run.created_at,
+        interruptions=remnant.interruptions,
+        cancelled=remnant.cancelled,
     )
 
 

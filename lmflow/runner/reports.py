@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import time
 from collections.abc import Callable
 
 from lmflow.db.database import Database, RunFilter
 from lmflow.exceptions import DamagedError, LmflowError, LoginError, UnreachableError
-from lmflow.models import Run, RunState, StatusLine, StatusReport, Waits, WhyReport, WitnessView, WrongView
+from lmflow.models import Remnant, Run, RunState, StatusLine, StatusReport, Waits, WhyReport, WitnessView, WrongView
 from lmflow.runner.conditions import find_condition
 from lmflow.runner.places import describe_place
 from lmflow.runner.profiles import check_pool
@@ -96,14 +97,17 @@ def make_blind_why(database: Database, run: Run, error: LmflowError) -> WhyRepor
 def recall_why(
     database: Database, run: Run, open_connection: Callable[[str], Connection], *, waits: Waits
 ) -> WhyReport:
-    """Explain a run that has ended, from its records; one that ended in doubt of XAPI's view asks for that again."""
+    """Explain a run that has ended, from its records; one that ended in doubt of XAPI's view asks for that again.
+
+    Of one that was pruned only how it ended is known.
+    """
     verdicts = database.events.list(run.uuid, kind="verdict")
     refusals = database.events.list(run.uuid, kind="refusal")
     because = str(verdicts[-1].data["because"]) if verdicts else ""
     evidence = [str(f["message"]) for e in refusals for f in e.data["findings"]]
     return WhyReport(
         run=run,
-        last_written=_say_last(database, run),
+        last_written=_say_pruned(run.remnant) if run.remnant else _say_last(database, run),
         evidence=tuple(dict.fromkeys([*evidence, because] if because else evidence)),
         verdict=run.state.value.upper(),
         explanation=run.summary,
@@ -244,6 +248,11 @@ def _say_doubt(name: str, sight: Sight, view: WrongView | None) -> str:
         return f"{name} IS DOWN: XAPI shows it {sight.evidence.power_state or 'no more'}."
     shown = sight.evidence.power_state or "no more"
     return f"Cannot say whether {name} is down (XAPI shows it {shown}, which proves nothing yet)."
+
+
+def _say_pruned(remnant: Remnant) -> str:
+    at = datetime.datetime.fromtimestamp(remnant.pruned_at).astimezone().isoformat(timespec="seconds")
+    return f"its records were pruned on {at}; how it ended is kept"
 
 
 def _say_last(database: Database, run: Run) -> str:

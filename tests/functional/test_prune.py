@@ -61,7 +61,7 @@ def test_runs_are_found_by_what_is_known_of_them(old: Scene) -> None:
 
 
 def test_nothing_goes_without_yes_and_then_only_what_was_said(old: Scene) -> None:
-    nothing = {"deleted": False, "requests": 0, "runs": 0, "states": {}, "oldest": None, "newest": None}
+    nothing = {"deleted": False, "requests": 0, "runs": 0, "states": {}, "oldest": None, "newest": None, "forgotten": 0}
     assert prune(old, "--older-than", "99999") == nothing
     told = prune(old, "--older-than", "0")
     assert (told["deleted"], told["requests"], told["runs"]) == (False, 4, 5)
@@ -79,7 +79,38 @@ def test_nothing_goes_without_yes_and_then_only_what_was_said(old: Scene) -> Non
         assert old.run("run", "prune", *wrong).returncode == 2, wrong
 
 
-def test_a_migration_goes_on_beside_it_and_a_request_id_is_free_afterwards(
+def test_a_pruned_request_answers_as_it_ended_and_asks_no_pool(old: Scene) -> None:
+    names = ("success", "refused", "failed", "tried")
+    before = {name: old.rows("run", "wait", name) for name in names}
+    assert prune(old, "--older-than", "0", "--yes")["forgotten"] == 0
+    for name, known in before.items():
+        words = ("migrate", known["vm"], *(() if name == "tried" else ("--to", known["destination"])))
+        again = old.run(*words, "--request-id", name, "-f", "json")
+        assert again.returncode == known["exit_code"], again.stderr
+        told = json.loads(again.stdout)
+        of_records = {"findings": [], "choice": None, "tries": [], "warnings": []}
+        assert told == {**known, **of_records, "advice": told["advice"], "pruned": told["pruned"]}
+        assert told["pruned"] is not None
+        assert "its records were pruned" in old.run("run", "wait", name).stdout.replace("\n" + " " * 11, " ")
+        for shown in (old.run("run", "show", name), old.run("run", "show", known["run"][:13])):
+            assert shown.returncode == 0, shown.stderr
+            assert known["run"] in shown.stdout
+            assert "pruned" in shown.stdout
+        why = old.rows("why", name)
+        assert (why["state"], why["explanation"]) == (known["state"], known["summary"])
+        assert why["last_written"].startswith("its records were pruned on ")
+        assert old.run("graph", name).returncode == 2
+        assert old.run("resume", name).returncode == known["exit_code"]
+    assert old.run("migrate", "another", "--request-id", "success").returncode == 2
+    assert find(old, "--all") == OPEN | {"dirty"}
+    counted = prune(old, "--older-than", "0", "--forget-ids")
+    assert (counted["deleted"], counted["runs"], counted["forgotten"]) == (False, 0, 5)
+    freed = old.run("run", "prune", "--older-than", "0", "--forget-ids", "--yes")
+    assert "5 are free" in freed.stdout
+    assert old.run("run", "show", "success").returncode == 2
+
+
+def test_a_migration_goes_on_beside_it_and_the_same_request_moves_nothing_until_its_id_is_forgotten(
     scene: Scene, invariants: Invariants
 ) -> None:
     invariants.foreign_migrations["v0"] = 1  # that of the run which nobody remembers afterwards
@@ -90,6 +121,12 @@ def test_a_migration_goes_on_beside_it_and_a_request_id_is_free_afterwards(
     assert find(scene, "--all") == {"second"}
     ends.release()
     assert ends.end(owner).returncode == 0
+    sent = len(ends.pool.changing_calls())
+    again = ends.migrate(ends.vms["first"], "first")
+    assert again.returncode == 0, again.stderr
+    assert len(ends.pool.changing_calls()) == sent
+    assert find(scene, "--all") == {"second"}
+    assert prune(scene, "--older-than", "0", "--keep", "1", "--forget-ids", "--yes")["forgotten"] == 1
     moved = scene.run("migrate", ends.vms["first"], "--to", "C", "--request-id", "first")
     assert moved.returncode == 0, moved.stderr
     assert find(scene, "--all") == {"first", "second"}

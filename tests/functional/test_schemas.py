@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import signal
 from collections.abc import Iterator
@@ -154,6 +155,21 @@ def say_decisions(ends: Ends) -> Iterator[Said]:
     yield "outcome", resumed
 
 
+def say_pruned(ends: Ends, invariants: Invariants) -> Iterator[Said]:
+    """Prune what has ended, and ask for it once more; then count what would be forgotten."""
+    invariants.check()  # afterwards nobody knows of these runs
+    invariants.foreign_migrations.update(r["vm"] for r in ends.scene.runs() if r["state"] in ("success", "failed"))
+    rows = ends.scene.rows
+    yield "prune", rows("run", "prune", "--older-than", "0", "--yes")
+    for request_id in ("ok", "refused", "failed"):
+        yield "outcome", rows("run", "wait", request_id)
+        yield "run-show", rows("run", "show", request_id)
+        yield "why", rows("why", request_id)
+        yield "plan", rows("resume", request_id, "--plan")
+        yield "cancellation", rows("cancel", request_id)
+    yield "prune", rows("run", "prune", "--older-than", "0", "--forget-ids")
+
+
 def say_all(ends: Ends) -> Iterator[Said]:
     rows = ends.scene.rows
     yield "explain", rows("explain")
@@ -179,7 +195,8 @@ def test_every_answer_follows_its_schema_and_every_property_is_used(scene: Scene
     validators = {name: make_validator(name) for name in NAMES}
     seen: dict[str, set[str]] = {name: set() for name in NAMES}
     kinds: dict[str, set[type]] = {name: set() for name in NAMES}
-    for name, said in say_all(Ends.start(scene)):
+    ends = Ends.start(scene)
+    for name, said in itertools.chain(say_all(ends), say_pruned(ends, invariants)):
         validator = validators[name]
         validator.validate(said)
         seen[name].update(find_seen(validator, validator.schema, said, ""))
@@ -213,7 +230,7 @@ def test_a_schema_refuses_what_it_does_not_describe(name: str, wrong: dict[str, 
         "source": "A", "source_uuid": uuid, "destination": "B", "destination_uuid": "",
         "state": "failed", "exit_code": 0, "already_there": False, "summary": "",
         "vm_state": "", "seconds": 1.5, "interruptions": 0, "cancelled": True, "error": None, "findings": [],
-        "left": [], "choice": None, "tries": [], "warnings": [], "advice": "",
+        "left": [], "choice": None, "tries": [], "warnings": [], "advice": "", "pruned": None,
     }  # fmt: skip
     if name == "outcome":
         del good["answer"], good["because"]

@@ -56,6 +56,9 @@ def make(directory: Path) -> Path:
 
 def begin_and_end(ends: Ends) -> None:
     """Leave a run in every way that there is; the request ids are the names of the ways."""
+    if REVISIONS[-1] > "0002":
+        assert ends.refuse("pruned").returncode == 3
+        assert ends.scene.run("run", "prune", "--older-than", "0", "--yes").returncode == 0
     assert ends.succeed("success").returncode == 0
     assert ends.refuse("refused").returncode == 3
     assert ends.fail("failed").returncode == 4

@@ -71,7 +71,7 @@ def fill_server(name: str, url: str, scratch: Path) -> None:
             if any(isinstance(column.type, sa.JSON) for column in table.columns):
                 rows = [_load_json(table, row) for row in rows]
             # The first try of a request stands before the others, which name it.
-            rows.sort(key=lambda row: "request_id" in row and row["parent_uuid"] is not None)
+            rows.sort(key=lambda row: row.get("parent_uuid") is not None)
             if rows:
                 writing.execute(sa.insert(table), [_fit(table, row) for row in rows])
     target.dispose()

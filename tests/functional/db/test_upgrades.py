@@ -54,7 +54,7 @@ def test_an_upgrade_with_runs_killed_at_any_statement_is_finished_by_the_next(ur
             break
         except KilledError:
             engine.dispose()
-            assert migrations.find_version(engine) == "0001"
+            assert migrations.find_version(engine) in migrations.REVISIONS[:-1]
         finally:
             engine.dispose()
     assert number > 3
