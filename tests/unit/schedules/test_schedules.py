@@ -134,6 +134,9 @@ def test_the_published_results_are_well_formed_and_on_the_page() -> None:
     assert list(known["classes"]) == list(CLASSES)
     assert sum(results.count_ends(known).values()) == sum(each["schedules"] for each in known["classes"].values())
     assert sum(run["schedules"] - run["broken"] for run in known["runs"]) == sum(results.count_ends(known).values())
+    ends = results.count_ends(known, CLASSES)
+    assert ends.total() >= 1_000
+    assert sum(run["broken"] for run in known["runs"]) == 0
     assert results.count_ends(known, CLASSES[:4])["unknown"] == 0
     assert page.FILE.read_text(encoding="utf-8") == page.render(known), "python -m tests.schedules.page"
     assert json.loads(results.FILE.read_text()) == known
