@@ -15,12 +15,12 @@ DATABASE = "tests/functional/test_outage_database.py"
 NETWORK = "tests/functional/test_outage_network.py"
 SECRETS = "tests/functional/xapi/test_secrets.py"
 MUTANTS = {
-    "writes on when an outage has cost it its lease": Mutant(
-        "lmflow/db/fence.py",
-        ".rowcount != 1:",
-        ".rowcount > 1:",
-        f"{DATABASE}::test_an_owner_cut_off_from_the_database_while_an_heir_on_another_machine_waits[postgresql]",
-        "assert ",
+    "writes again what was stored when the database gave no answer": Mutant(
+        "lmflow/db/records.py",
+        "        if self._sequence is not None and self._is_there(conn):\n            return\n",
+        "",
+        f"{DATABASE}::test_commits_without_an_answer_and_an_outage_in_mid_run[postgresql]",
+        "Counter(",
     ),
     "takes a lost reply to the submit for a failure": Mutant(
         "lmflow/tasks/submit_pool_migrate.py",
