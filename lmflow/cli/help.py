@@ -27,9 +27,7 @@ DESCRIPTIONS = {
     "resolve": "Record a person's decision on where the VM of an unknown run is, and bring the run to its end by it.",
     "resume": "Take up interrupted runs: ask the pool, then conclude, re-attach, redo or roll back.",
     "run list": "List the open runs, or all of them.",
-    "run prune": (
-        "Delete old requests that ended, with everything recorded of them; shows what it would be without --yes."
-    ),
+    "run prune": "Delete the records of old requests that ended; shows what it would be without --yes.",
     "run show": "Show one run: request, state, picture and events.",
     "run wait": "Wait until a run has ended; its exit code is the run's own.",
     "simulator": "Serve a simulated pool over the wire of a real one.",
