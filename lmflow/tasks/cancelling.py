@@ -36,6 +36,8 @@ def serve_cancel(context: Context, sight: Sight) -> None:
         return  # it was sent: what became of it is to be seen
     if task is not None and pending and task.cancellable:
         _send(context, wishes[0], task.uuid)
+    elif pending and book.asked_of == (task.uuid if task else ""):
+        return  # the reply was lost: it may have been taken, and that is why the task cannot be cancelled any more
     elif pending and book.seen_cancellable:
         answer(context, TOO_LATE, "the guest is being moved over: the migration goes on to its end")
     elif book.since is None:
@@ -61,6 +63,7 @@ def find_cancel(context: Context) -> CancelWish | None:
 def _send(context: Context, wish: CancelWish, task_uuid: str) -> None:
     context.adopt_session()
     context.record(SENT, {"task_uuid": task_uuid, "by": wish.by, "reason": wish.reason})
+    context.cancelling.asked_of = task_uuid
     try:
         taken = async_tasks.cancel_task(context.connection, task_uuid)
     except SessionNotArmedError:

@@ -25,7 +25,8 @@ class Cancelling:
     """What this owner has heard, seen and done about wishes to cancel.
 
     ``asked`` is the latest stored request, ``limit`` the wish that a limit of the run made; ``lock`` is for those two
-    that several steps look at: ``limit`` and ``standing``.
+    that several steps look at: ``limit`` and ``standing``. ``asked_of``: the task that a cancel was sent for last;
+    ``sent_to``: the one of which the pool said that it took it.
     """
 
     asked: CancelWish | None = None
@@ -35,6 +36,7 @@ class Cancelling:
     answered: list[CancelWish] = dataclasses.field(default_factory=list)
     seen_cancellable: bool = False
     sent_to: str = ""
+    asked_of: str = ""
     since: float | None = None
 
 

@@ -145,6 +145,7 @@ def is_chance(point: Point) -> bool:
     It looks again while it waits, tells progress, and which of the checks that run side by side comes first, and so
     how many have begun or ended by then, is nobody's choice.
     """
-    checking = point.step in ("observe", "validate")
-    beside = checking and ("validate_" in point.what or point.moment in ("before", "after"))
+    told = point.moment in ("before", "after")
+    # Their reverts run side by side as well, behind that of the step after them.
+    beside = "validate_" in point.what or (told and point.step in ("observe", "validate", "~hooks_before"))
     return point.what in POLLED or (point.reads and point.nth > 1) or beside
