@@ -26,7 +26,7 @@ SCALE = 10.0
 
 Faster would be short of the 30 ms that a busy machine makes a thread wait; slower takes long: a run is 5 to 30 s."""
 BRIEF_SECONDS = 0.45
-BRIEF_HERE_SECONDS = 0.7
+BRIEF_HERE_SECONDS = 0.5
 """A state that one of the two shows for no longer may be missing in the other: between two samples, and between two
 writes of a simulated pool, whose threads wait for each other on a busy machine."""
 SLACK_SECONDS = 0.7
