@@ -217,8 +217,13 @@ def measure(directory: Path, runs: int, rounds: int) -> list[dict[str, Any]]:
         return rows
 
 
-def main() -> None:
-    """Measure, print a table and write JSON."""
+def list_missed(rows: list[dict[str, Any]]) -> list[str]:
+    """Return what costs more than its goal beside old runs."""
+    return [str(row["what"]) for row in rows if row["ratio"] > row["goal"]]
+
+
+def main() -> int:
+    """Measure, print a table and write JSON; return 1 when a ratio misses its goal."""
     parser = argparse.ArgumentParser(description="Measure what old runs cost a new one, and lists.")
     parser.add_argument("--rounds", type=int, default=9, help="default 9")
     parser.add_argument("--runs", type=int, default=RUNS, help=f"default {RUNS}")
@@ -237,7 +242,11 @@ def main() -> None:
         sys.stdout.write(
             f"{row['what']:<42}{row['empty_ms']:>8} ms{row['full_ms']:>8} ms{row['ratio']:>7}{row['goal']:>6}\n"
         )
+    missed = list_missed(rows)
+    if missed:
+        sys.stdout.write(f"missed: {', '.join(missed)}\n")
+    return int(bool(missed))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

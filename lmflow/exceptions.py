@@ -190,3 +190,16 @@ class FlowSuspended(BaseException):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+class Parked(BaseException):
+    """Leave the flow exactly as a crash would and give the thread back: the atom is executed again when it is time.
+
+    That is after ``seconds``, or as soon as something happened to the task or the VM that it names ('' for none).
+    """
+
+    def __init__(self, seconds: float, *, task_uuid: str = "", vm_uuid: str = "") -> None:
+        super().__init__(f"waits {seconds:g} s")
+        self.seconds = seconds
+        self.task_uuid = task_uuid
+        self.vm_uuid = vm_uuid

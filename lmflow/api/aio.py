@@ -1,4 +1,4 @@
-"""The same for asyncio: each run is driven by a thread, and a coroutine waits for it."""
+"""The same for asyncio: the driver's few threads drive the runs, and coroutines wait for them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from lmflow import visualize
+from lmflow.api.asking import Wanted, make_wanted
 from lmflow.api.client import Client
 from lmflow.api.driving import Notify
 from lmflow.api.records import WantedRuns
@@ -34,6 +35,7 @@ from lmflow.models import (
     Waits,
     WhyReport,
 )
+from lmflow.runner.driver import THREADS
 from lmflow.tasks.context import ignore_notice
 from lmflow.tasks.steering import Steering
 
@@ -44,10 +46,33 @@ T = TypeVar("T")
 _LOOKING_THREADS = 8
 
 
+class _Begun(Client):
+    """``Client`` whose runs are begun on the driver's threads, and waited for by their futures."""
+
+    def begin_migrating(self, wanted: Wanted, pool: str, hand: Steering) -> Future[Outcome]:
+        return self._go_aside(self._migrating(wanted, pool, hand), pool)
+
+    def begin_resuming(self, run: Run, hand: Steering) -> Future[Outcome]:
+        return self._go_aside(self._resuming(run, hand), run.request.pool_profile)
+
+    def begin_all(self, hand: Steering) -> list[Future[Outcome | None]]:
+        return [future for _, future in self._resume_open(hand)]
+
+    def begin_resolving(self, run: Run, runs_on: str, reason: str, hand: Steering) -> Future[Outcome]:
+        return self._go_aside(self._resolving(run, runs_on, reason, hand), run.request.pool_profile)
+
+    def begin_repairing(self, run: Run, hand: Steering) -> Future[Outcome]:
+        return self._go_aside(self._repairing(run, hand), run.request.pool_profile)
+
+    def begin_cancelling(self, run: Run, reason: str, seconds: float | None, hand: Steering) -> Future[Cancellation]:
+        return self._go_aside(self._cancelling(run, reason, seconds, hand), run.request.pool_profile)
+
+
 class AsyncClient:
     """``Client`` for asyncio: an async context manager whose methods are those of ``Client``, as coroutines.
 
-    ``at_once`` runs are driven at a time, a thread each; more wait for their turn. Looking has threads of its own.
+    ``at_once`` runs are driven at a time; more wait for their turn. They share ``threads``: a run that waits for its
+    pool needs none. Looking has threads of its own.
     ``notify`` is called in the event loop. No signal handler is installed: a service keeps its own.
 
     Cancelling a coroutine that drives a run lets go of that run, which stays resumable; CancelledError comes when it
@@ -64,15 +89,22 @@ class AsyncClient:
         site: Site | None = None,
         notify: Notify | None = None,
         at_once: int = 64,
+        threads: int = THREADS,
     ) -> None:
         self._waits = waits or Waits()
         self._notify = notify
-        self._open = lambda tell: Client(
-            database_url=database_url, profiles=profiles, password=password, waits=self._waits, site=site, notify=tell
+        self._open = lambda tell: _Begun(
+            database_url=database_url,
+            profiles=profiles,
+            password=password,
+            waits=self._waits,
+            site=site,
+            notify=tell,
+            threads=threads,
         )
-        self._client: Client | None = None
-        self._driving = ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="lmflow-run")
-        self._asking = ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="lmflow-ask")
+        self._client: _Begun | None = None
+        self._turn = asyncio.Semaphore(at_once)
+        self._closing = False
         self._looking = ThreadPoolExecutor(max_workers=_LOOKING_THREADS, thread_name_prefix="lmflow-look")
         self._driven: dict[Future[Any], Steering] = {}
 
@@ -87,8 +119,12 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Let go of all runs that are driven here, wait until that is done, and let go of the database."""
-        for steering in self._driven.values():
+        self._closing = True
+        driven = list(self._driven.items())
+        for _, steering in driven:
             steering.detach()
+        for job, _ in driven:
+            await _outlast(asyncio.wrap_future(job))
         await asyncio.to_thread(self._close)
 
     async def migrate(
@@ -105,24 +141,23 @@ class AsyncClient:
     ) -> Outcome:
         """Migrate the VM and return how it ended; all as in ``Client.migrate``."""
         client = self._entered
-        return await self._drive(
-            steering,
-            lambda hand: client.migrate(
-                vm,
-                destination,
-                pool=pool,
-                request_id=request_id,
-                reason=reason,
-                requested_by=requested_by,
-                steering=hand,
-                **ways,
-            ),
+        wanted = make_wanted(
+            vm, destination, ways=ways, request_id=request_id, reason=reason, requested_by=requested_by
         )
+        async with self._turn:
+            return await self._drive(steering, lambda hand: client.begin_migrating(wanted, pool, hand))
 
     async def resume(self, run: str = "", *, steering: Steering | None = None) -> tuple[Outcome, ...]:
-        """Bring the run to its end, or every open run whose owner is gone, one after the other."""
+        """Bring the run to its end, or every open run whose owner is gone."""
         client = self._entered
-        return await self._drive(steering, lambda hand: client.resume(run, steering=hand))
+        if run:
+            found = await self.run(run)
+            async with self._turn:
+                return (await self._drive(steering, lambda hand: client.begin_resuming(found, hand)),)
+        hand = steering or Steering()
+        going = await self._look(lambda client: client.begin_all(hand))
+        ended = await asyncio.gather(*(self._await(future, hand) for future in going))
+        return tuple(outcome for outcome in ended if outcome is not None)
 
     async def plan_resume(self, selector: str = "") -> tuple[ResumePlan, ...]:
         """Say what a resume of that run, or of every run that it would take up, would do; changes nothing."""
@@ -130,15 +165,13 @@ class AsyncClient:
 
     async def resolve(self, run: str, *, runs_on: str, reason: str, steering: Steering | None = None) -> Outcome:
         """Record a person's decision on where the VM of an unknown run is, and end the run by it."""
-        client = self._entered
-        return await self._drive(
-            steering, lambda hand: client.resolve(run, runs_on=runs_on, reason=reason, steering=hand), self._asking
-        )
+        client, found = self._entered, await self.run(run)
+        return await self._drive(steering, lambda hand: client.begin_resolving(found, runs_on, reason, hand))
 
     async def repair(self, run: str, *, steering: Steering | None = None) -> Outcome:
         """Finish what the reverts of a dirty run could not."""
-        client = self._entered
-        return await self._drive(steering, lambda hand: client.repair(run, steering=hand), self._asking)
+        client, found = self._entered, await self.run(run)
+        return await self._drive(steering, lambda hand: client.begin_repairing(found, hand))
 
     async def cancel(
         self,
@@ -152,12 +185,8 @@ class AsyncClient:
 
         Whoever cancels this coroutine stops waiting: the request stands, a run that was taken up for it is let go of.
         """
-        client = self._entered
-        return await self._drive(
-            steering,
-            lambda hand: client.cancel(run, reason=reason, timeout_seconds=timeout_seconds, steering=hand),
-            self._asking,  # not behind the runs that are to be cancelled
-        )
+        client, found = self._entered, await self.run(run)  # not behind the runs that are to be cancelled
+        return await self._drive(steering, lambda hand: client.begin_cancelling(found, reason, timeout_seconds, hand))
 
     async def check(
         self,
@@ -275,28 +304,29 @@ class AsyncClient:
             await asyncio.sleep(min(left, self._waits.poll_seconds))
 
     @property
-    def _entered(self) -> Client:
+    def _entered(self) -> _Begun:
         if self._client is None:
             raise RuntimeError("AsyncClient is an async context manager: use it in `async with`")
         return self._client
 
-    async def _look(self, ask: Callable[[Client], T]) -> T:
+    async def _look(self, ask: Callable[[_Begun], T]) -> T:
         return await asyncio.wrap_future(self._looking.submit(ask, self._entered))
 
-    async def _drive(
-        self, steering: Steering | None, work: Callable[[Steering], T], threads: ThreadPoolExecutor | None = None
-    ) -> T:
-        """Drive a run in a thread; when this is cancelled, let go of the run and wait until that is done."""
+    async def _drive(self, steering: Steering | None, begin: Callable[[Steering], Future[T]]) -> T:
+        """Have something driven; when this is cancelled, let go of it and wait until that is done."""
+        if self._closing:
+            raise asyncio.CancelledError
         hand = steering or Steering()
-        job = (threads or self._driving).submit(work, hand)
+        return await self._await(begin(hand), hand)
+
+    async def _await(self, job: Future[T], hand: Steering) -> T:
         self._driven[job] = hand
         future = asyncio.wrap_future(job)
         try:
             await asyncio.wait((future,))
         except asyncio.CancelledError:
             hand.detach()
-            if not job.cancel():  # it has begun
-                await _outlast(future)
+            await _outlast(future)
             raise
         finally:
             del self._driven[job]
@@ -313,8 +343,6 @@ class AsyncClient:
         return tell
 
     def _close(self) -> None:
-        self._driving.shutdown(cancel_futures=True)
-        self._asking.shutdown(cancel_futures=True)
         self._looking.shutdown()
         if self._client is not None:
             self._client.close()

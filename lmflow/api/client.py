@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Unpack
 
 from lmflow import checks, visualize
 from lmflow.api import asking
 from lmflow.api.asking import Wanted, make_wanted
-from lmflow.api.driving import Driving
+from lmflow.api.going import Going
 from lmflow.api.ways import Ways
-from lmflow.db.database import RequestExists
-from lmflow.exceptions import DamagedError, LmflowError, LockedError, UnreachableError, UsageError
+from lmflow.exceptions import UnreachableError, UsageError
 from lmflow.models import (
     Cancellation,
     CheckReport,
     MoveOptions,
-    MoveRequest,
-    Notice,
     Outcome,
     ResumePlan,
     Run,
@@ -26,21 +22,13 @@ from lmflow.models import (
     StatusReport,
     WhyReport,
 )
-from lmflow.runner import checking, plans, reports, runs
-from lmflow.runner.cancels import cancel_run
+from lmflow.runner import checking, plans, reports
 from lmflow.runner.conditions import is_to_be_taken_up
 from lmflow.runner.engine import make_flows
-from lmflow.runner.resolving import Decision, resolve_run
 from lmflow.tasks.steering import Steering
 
-_LEFT: tuple[tuple[type[LmflowError], str], ...] = (
-    (UnreachableError, "unreachable"),
-    (LockedError, "locked"),
-    (UsageError, "misconfigured"),
-)
 
-
-class Client(Driving):
+class Client(Going):
     """A database of runs and the pools they are in. Context manager; may be used from several threads.
 
     ``password`` gets the name of a profile and returns the password; it is asked at each login and never kept.
@@ -77,17 +65,11 @@ class Client(Driving):
         when another run holds the VM, UnreachableError. Where a run of another database was faster by a moment, the
         outcome's ``reason`` is ``locked``.
         """
+        hand = steering or Steering()
         wanted = make_wanted(
             vm, destination, ways=ways, request_id=request_id, reason=reason, requested_by=requested_by
         )
-        first = self._database.runs.find_by_request_id(request_id) if request_id else None
-        if first is None:
-            try:
-                return self._begin(wanted, self._choose(pool), steering=steering)
-            except RequestExists as exists:
-                first = exists.run
-        asking.check_same(first, wanted, pool)
-        return self._go_on(first, steering)
+        return self._go(self._migrating(wanted, pool, hand), hand)
 
     def resume(self, run: str = "", *, steering: Steering | None = None) -> tuple[Outcome, ...]:
         """Take over the run, or every open run whose owner is gone, and bring it to its end. Blocks.
@@ -96,21 +78,10 @@ class Client(Driving):
         misconfigured. A single one that was named raises UnreachableError, ConfigurationError, or LockedError when a
         living owner holds it.
         """
+        hand = steering or Steering()
         if run:
-            return (self._resume(self.run(run), steering),)
-        steering = steering or Steering()
-        outcomes: list[Outcome] = []
-        for found in self._list_open():
-            if not is_to_be_taken_up(self._database, found):
-                continue
-            try:
-                outcomes.append(self._resume(found, steering))
-            except LmflowError as error:  # one pool that cannot be reached is no reason to leave the others' runs
-                outcomes.append(self._tell_left(found, error))
-            # Whoever wants this one to end wants no other begun.
-            if steering.stop.is_set() or steering.wish is not None:
-                break
-        return tuple(outcomes)
+            return (self._go(self._resuming(self.run(run), hand), hand),)
+        return self._await_all(self._resume_open(hand), hand)
 
     def plan_resume(self, selector: str = "") -> tuple[ResumePlan, ...]:
         """Say what a resume of that run, or of every run that it would take up, would do. Changes nothing.
@@ -125,23 +96,8 @@ class Client(Driving):
             found = [run for run in self._list_open() if is_to_be_taken_up(self._database, run)]
         return tuple(self._plan(self._database.runs.get_newest(run.uuid)) for run in found)
 
-    def _list_open(self) -> tuple[Run, ...]:
-        """Return the open runs, and tell which of them cannot be read."""
-        found = self.find_runs(active_only=True, limit=None)
-        for damaged in found.damaged:
-            self._notify(Notice(kind="message", text=damaged.message, run_uuid=damaged.run_uuid))
-        return found.runs
-
     def _plan(self, run: Run) -> ResumePlan:
         return plans.make_plan(self._database, lambda: self._open(run.request.pool_profile), run, waits=self._waits)
-
-    def _tell_left(self, run: Run, error: LmflowError) -> Outcome:
-        text = f"run {run.uuid[:8]} of {run.request.vm_name}: {error.message}"
-        self._notify(Notice(kind="message", text=text, run_uuid=run.uuid))
-        reason = next((word for kind, word in _LEFT if isinstance(error, kind)), "error")
-        place = f"cannot say where {run.request.vm_name} is: {error.message}"
-        told = Outcome(run, reason=reason) if isinstance(error, DamagedError) else self._recall(run, reason)
-        return dataclasses.replace(told, vm_state=place, advice=error.advice)
 
     def cancel(
         self,
@@ -156,15 +112,8 @@ class Client(Driving):
         Before the submit it is rolled back; while the task can be cancelled it is, and then the truth is found out;
         later it goes on to its end. A run whose owner is gone is taken up here, and cancelled if it still can be.
         """
-        found = self.run(run)
-        return cancel_run(
-            self._drive(steering),
-            lambda: self._open(found.request.pool_profile),
-            found,
-            by=asking.find_user(),
-            reason=reason,
-            timeout_seconds=timeout_seconds,
-        )
+        hand = steering or Steering()
+        return self._go(self._cancelling(self.run(run), reason, timeout_seconds, hand), hand)
 
     def resolve(self, run: str, *, runs_on: str, reason: str, steering: Steering | None = None) -> Outcome:
         """Record a person's decision on where the VM of an unknown run is, and bring the run to its end by it. Blocks.
@@ -172,20 +121,13 @@ class Client(Driving):
         ``runs_on`` is the source or the destination, by name, UUID or unique beginning; '' says on neither.
         RefusedError when the evidence can settle it, or when a host itself says the opposite.
         """
-        found, text = self.run(run), reason.strip()
-        if not text:
-            raise UsageError(
-                "a decision needs a reason: it is kept for those who read it later", advice="--reason TEXT"
-            )
-        decision = Decision(_find_place(found.request, runs_on), asking.find_user(), text)
-        return resolve_run(self._drive(steering), lambda: self._open(found.request.pool_profile), found, decision)
+        hand = steering or Steering()
+        return self._go(self._resolving(self.run(run), runs_on, reason, hand), hand)
 
     def repair(self, run: str, *, steering: Steering | None = None) -> Outcome:
         """Finish what the reverts of a dirty run could not, by the same rules; other runs are only reported."""
-        found = self.run(run)
-        if not found.state.is_terminal:
-            raise UsageError(f"run {found.uuid[:8]} has not ended", advice=f"lmflow resume {found.uuid[:8]}")
-        return runs.repair_run(self._drive(steering), lambda: self._open(found.request.pool_profile), found)
+        hand = steering or Steering()
+        return self._go(self._repairing(self.run(run), hand), hand)
 
     def check(
         self,
@@ -253,19 +195,3 @@ class Client(Driving):
             attempts=self._database.attempts.list(found.uuid),
             interrupted=self.condition(found) == "interrupted",
         )
-
-
-def _find_place(request: MoveRequest, text: str) -> str:
-    """Return the UUID of source or destination that the text means, '' for neither; UsageError for another host."""
-    if not text:
-        return ""
-    hosts = {request.source_uuid: request.source_name, request.destination_uuid: request.destination_name}
-    found = [u for u, name in hosts.items() if text in (u, name)]
-    found = found or [u for u, name in hosts.items() if u.startswith(text) or name.startswith(text)]
-    if len(found) == 1:
-        return found[0]
-    raise UsageError(
-        f"{text!r} is neither the source nor the destination of this run",
-        candidates=tuple(hosts.values()),
-        advice="say that it runs on neither of them: --nowhere",
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -12,15 +13,19 @@ from lmflow import checks
 from lmflow.api import asking
 from lmflow.api.asking import Wanted
 from lmflow.api.records import Records
+from lmflow.db.database import RequestExists
 from lmflow.exceptions import LmflowError, LockedError, RefusedError, UsageError
 from lmflow.models import VM, Finding, Host, MoveRequest, Notice, Outcome, PoolProfile, Run, RunState, Site, Waits
 from lmflow.runner import checking, runs
+from lmflow.runner.driver import THREADS, Driver, Way
 from lmflow.runner.forcing import confirm_forced
 from lmflow.runner.heartbeat import CANCEL
-from lmflow.runner.runs import Drive
+from lmflow.runner.runs import Begun, Drive
+from lmflow.runner.turns import Pause
 from lmflow.tasks.context import ignore_notice
 from lmflow.tasks.steering import CancelWish, Steering
 from lmflow.xapi.connection import Connection
+from lmflow.xapi.links import Links
 
 LOG = logging.getLogger(__name__)
 
@@ -40,32 +45,59 @@ class Driving(Records):
         site: Site | None = None,
         notify: Notify | None = None,
         on_interrupt: str = "detach",
+        threads: int = THREADS,
     ) -> None:
         super().__init__(database_url=database_url, waits=waits)
+        self._driver = Driver(self._database, self._waits, threads=threads)
         self._site = site or Site()
         self._profiles = dict(profiles)
         self._password = password
+        self._links = Links()  # one login a pool for all that is done here at a time
         self._notify = _make_harmless(notify) if notify else ignore_notice
         self._cancel_by = asking.find_user() if on_interrupt == "cancel" else ""
 
-    def _begin(self, wanted: Wanted, profile: PoolProfile, *, steering: Steering | None) -> Outcome:
-        """Resolve the names, choose a destination if none is named, and start; RequestExists for a known id."""
-        checks.find_rules_for(self._site)  # a rule that is switched off by a wrong name is told before anything begins
-        with self._open(profile.name) as connection:
-            vm = asking.resolve_vm(connection, wanted.vm)
-            if not wanted.destination:
-                return self._begin_chosen(connection, wanted, vm, steering)
-            host = self._find_host(connection, wanted.destination, vm)
-            request = asking.make_request(connection, wanted, vm, (host.uuid, host.name_label))
-            self._check_unclaimed(request, vm)
-            if vm.power_state == "Running" and vm.resident_on_uuid == host.uuid:
-                self._database.runs.check_vm_is_free(request)
-                asking.check_at_rest(vm, host)
-                return self._end_before(request, host, keep=bool(wanted.request_id))
-            notes = confirm_forced(connection, request, self._site, wanted.confirm)
-            return runs.start_run(self._drive(steering), connection, request, notes=notes)
+    def _migrating(self, wanted: Wanted, pool: str, steering: Steering) -> Way[Outcome]:
+        """Begin the migration and have it driven; or go on with the run that its request has."""
+        runs_ = self._database.runs
+        first = runs_.find_by_request_id(wanted.request_id) if wanted.request_id else None
+        if first is None:
+            try:
+                begun = self._begin(wanted, self._choose(pool), steering=steering)
+            except RequestExists as exists:
+                first = exists.run
+            else:
+                if isinstance(begun, Outcome):
+                    return begun
+                outcome: Outcome = yield begun
+                return outcome
+        asking.check_same(first, wanted, pool)
+        return (yield from self._go_on(first, steering))
 
-    def _begin_chosen(self, connection: Connection, wanted: Wanted, vm: VM, steering: Steering | None) -> Outcome:
+    def _begin(self, wanted: Wanted, profile: PoolProfile, *, steering: Steering) -> Begun | Outcome:
+        """Resolve the names, choose a destination if none is named, and begin; RequestExists for a known id."""
+        checks.find_rules_for(self._site)  # a rule that is switched off by a wrong name is told before anything begins
+        with contextlib.ExitStack() as leaving:
+            connection = leaving.enter_context(self._open(profile.name))
+            begun = self._begin_here(connection, wanted, steering)
+            if isinstance(begun, Begun):
+                leaving.pop_all()  # who drives it logs out
+            return begun
+
+    def _begin_here(self, connection: Connection, wanted: Wanted, steering: Steering) -> Begun | Outcome:
+        vm = asking.resolve_vm(connection, wanted.vm)
+        if not wanted.destination:
+            return self._begin_chosen(connection, wanted, vm, steering)
+        host = self._find_host(connection, wanted.destination, vm)
+        request = asking.make_request(connection, wanted, vm, (host.uuid, host.name_label))
+        self._check_unclaimed(request, vm)
+        if vm.power_state == "Running" and vm.resident_on_uuid == host.uuid:
+            self._database.runs.check_vm_is_free(request)
+            asking.check_at_rest(vm, host)
+            return self._end_before(request, host, keep=bool(wanted.request_id))
+        notes = confirm_forced(connection, request, self._site, wanted.confirm)
+        return runs.start_run(self._drive(steering), connection, request, notes=notes)
+
+    def _begin_chosen(self, connection: Connection, wanted: Wanted, vm: VM, steering: Steering) -> Begun | Outcome:
         retries = self._site.max_retries if wanted.max_retries is None else wanted.max_retries
         request = asking.make_request(connection, wanted, vm, ("", ""))
         request = dataclasses.replace(request, max_retries=retries)
@@ -135,55 +167,55 @@ class Driving(Records):
             run = _make_unrecorded(request, place)
         return Outcome(run=run, vm_state=place, already_there=True)
 
-    def _go_on(self, run: Run, steering: Steering | None) -> Outcome:
+    def _go_on(self, run: Run, steering: Steering) -> Way[Outcome]:
         """Return the outcome of a run that exists, wait for its living owner, or take it over.
 
         Whatever is done is done to the newest try of the request.
         """
-        hand = steering or Steering()
         passed_on: tuple[CancelWish, str] | None = None
         patience = time.monotonic() + self._waits.lease_seconds
         while True:
             run = self._database.runs.get_newest(run.uuid)
             while not run.state.is_terminal and self.condition(run) == "running":
-                if hand.stop.wait(self._waits.poll_seconds):
+                yield Pause(self._waits.poll_seconds)
+                if steering.stop.is_set():
                     return self._recall(run, "timeout")
-                wish = hand.wish
+                wish = steering.wish
                 if wish is not None and (wish, run.uuid) != passed_on:  # the owner is another: it has to be asked
                     passed_on = (wish, run.uuid)
                     self._database.control.append(run.uuid, CANCEL, {"by": wish.by, "reason": wish.reason})
                 run = self._database.runs.get_newest(run.uuid)
                 patience = time.monotonic() + self._waits.lease_seconds
             try:
-                return self._resume(run, hand)
+                return (yield from self._resuming(run, steering))
             except LockedError:  # its owner is just letting go of it
                 if time.monotonic() > patience:
                     raise
-            time.sleep(self._waits.poll_seconds)
+            yield Pause(self._waits.poll_seconds)
 
-    def _resume(self, run: Run, steering: Steering | None) -> Outcome:
+    def _resuming(self, run: Run, steering: Steering) -> Way[Outcome]:
         """Bring the newest try of the run's request to its end; another owner may just have begun the next one."""
         checks.find_rules_for(self._site)
         while True:
             run = self._database.runs.get_newest(run.uuid)
             opening = functools.partial(self._open, run.request.pool_profile)
-            outcome = runs.resume_run(self._drive(steering), opening, run)
+            outcome = yield from runs.resume_run(self._drive(steering), opening, run)
             if self._database.runs.get_newest(outcome.run.uuid).uuid == outcome.run.uuid:
                 return outcome
 
-    def _drive(self, steering: Steering | None) -> Drive:
+    def _drive(self, steering: Steering) -> Drive:
         return Drive(
             database=self._database,
             waits=self._waits,
             site=self._site,
             notify=self._notify,
-            steering=steering or Steering(),
+            steering=steering,
             cancel_by=self._cancel_by,
         )
 
     def _open(self, profile_name: str) -> Connection:
         profile = self._choose(profile_name)
-        return Connection.open(profile, lambda: self._password(profile.name))
+        return self._links.open(profile, lambda: self._password(profile.name))
 
     def _choose(self, name: str) -> PoolProfile:
         if not name and len(self._profiles) == 1:

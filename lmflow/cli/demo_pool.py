@@ -42,6 +42,9 @@ def make_waits(time_scale: float) -> Waits:
         poll_seconds=scaled(real.poll_seconds, 0.05),
         # A time-out that is given to the pool: it counts its own, faster seconds.
         event_seconds=real.event_seconds,
+        look_seconds=scaled(real.look_seconds, 1.0),
+        park_seconds=scaled(real.park_seconds, 0.5),
+        write_seconds=scaled(real.write_seconds, 0.05),
         lease_seconds=scaled(real.lease_seconds, 10.0),
         heartbeat_seconds=scaled(real.heartbeat_seconds, 2.0),
     )

@@ -72,6 +72,9 @@ waits_opts = [
     _wait("deadline_seconds", 1, "How long one migration may take before lmflow lets go of it, resumable."),
     _wait("poll_seconds", 0.001, "Pause between two looks where the pool sends no event."),
     _wait("event_seconds", 0.01, "How long one call waits for an event of the pool."),
+    _wait("look_seconds", 0.01, "How long a migration is left without a look while the pool tells of no change."),
+    _wait("park_seconds", 0, "How long a migration that waits keeps its thread, unless others need it."),
+    _wait("write_seconds", 0, "How long what no crash may cost waits for a write that it can go along with."),
     _wait("lease_seconds", 1, "How long the lease of an owner that fell silent lasts, by the database's clock."),
     _wait("heartbeat_seconds", 0.1, "Pause between two renewals of a lease; at most a third of lease_seconds."),
     _wait("outage_seconds", 0, "How long a database that is away is waited for before the run is left resumable."),
@@ -206,6 +209,27 @@ pool_opts = [
         min=0.01,
         max=_YEAR,
         help="How long to wait for that daemon's reply. Seconds.",
+    ),
+    cfg.FloatOpt(
+        "backoff",
+        default=_PROFILE.backoff_seconds,
+        min=0,
+        max=_YEAR,
+        help="The longest pause before a pool that does not let us in is asked again; it grows up to that. Seconds.",
+    ),
+    cfg.FloatOpt(
+        "stream_timeout",
+        default=_PROFILE.stream_timeout_seconds,
+        min=0.01,
+        max=_YEAR,
+        help="How long one call for the pool's events waits for them; it is made again then. Seconds.",
+    ),
+    cfg.FloatOpt(
+        "catch_up_timeout",
+        default=_PROFILE.catch_up_timeout_seconds,
+        min=0,
+        max=_YEAR,
+        help="How long a look waits for those events to reach the present before it asks the pool itself. Seconds.",
     ),
 ]
 

@@ -109,4 +109,7 @@ def _describe_pool(profile: PoolProfile, source: PasswordSource, env: Mapping[st
         "read_timeout": profile.read_timeout_seconds,
         "witness": profile.use_witness,
         "witness_timeout": profile.witness_timeout_seconds,
+        "backoff": profile.backoff_seconds,
+        "stream_timeout": profile.stream_timeout_seconds,
+        "catch_up_timeout": profile.catch_up_timeout_seconds,
     }

@@ -208,6 +208,9 @@ def _make_profile(reader: Reader, name: str, env: Mapping[str, str]) -> PoolProf
         read_timeout_seconds=reader.get(group, "read_timeout"),
         witness_timeout_seconds=reader.get(group, "witness_timeout"),
         use_witness=reader.get(group, "witness"),
+        backoff_seconds=reader.get(group, "backoff"),
+        stream_timeout_seconds=reader.get(group, "stream_timeout"),
+        catch_up_timeout_seconds=reader.get(group, "catch_up_timeout"),
     )
 
 

@@ -10,11 +10,15 @@ import sqlalchemy as sa
 
 from lmflow.db import records, schema
 from lmflow.db.clock import Now
-from lmflow.db.fence import Fence
+from lmflow.db.fence import Fence, lock_all
 from lmflow.db.transactions import Transactor
 from lmflow.models import Attempt
 
 _OUTCOME_LENGTH = 255
+_RUNS_OF = sa.select(schema.attempts.c.uuid, schema.attempts.c.run_uuid).where(
+    schema.attempts.c.uuid.in_(sa.bindparam("uuids", expanding=True))
+)
+_PROGRESS = sa.update(schema.attempts).where(schema.attempts.c.uuid == sa.bindparam("attempt"))
 
 
 class AttemptStore:
@@ -72,6 +76,27 @@ class AttemptStore:
     def progress(self, fence: Fence, attempt_uuid: str, value: float) -> None:
         """Store the progress last seen, 0..1."""
         self._update(fence, attempt_uuid, progress=float(value))
+
+    def progress_many(self, values: Mapping[str, float], fences: Sequence[Fence]) -> None:
+        """Store the progress last seen of many attempts, by their UUIDs, in one transaction.
+
+        Those whose run is not behind one of these fences any more are left out. UnreachableError at once.
+        """
+        ours = {fence.run_uuid: fence.token for fence in fences}
+
+        def work(conn: sa.Connection) -> None:
+            runs = {row.uuid: row.run_uuid for row in conn.execute(_RUNS_OF, {"uuids": list(values)})}
+            found = lock_all(conn, sorted(set(runs.values()) & set(ours)))
+            wanted = [
+                {"attempt": uuid, "progress": float(values[uuid])}
+                for uuid, run_uuid in runs.items()
+                if run_uuid in found and found[run_uuid] == ours[run_uuid]
+            ]
+            if wanted:
+                conn.execute(_PROGRESS, wanted)
+
+        if values:
+            self._transactor.write(work, patient=False, alone=True)
 
     def ended(self, fence: Fence, attempt_uuid: str, outcome: str) -> None:
         """Store how the attempt ended."""

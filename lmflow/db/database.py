@@ -84,6 +84,13 @@ class Database:
         engine.dispose()
         return before or "", migrations.REVISIONS[-1]
 
+    def barrier(self, fence: Fence) -> None:
+        """Commit what was deferred for a run: what must be known after a crash is on disk when this returns.
+
+        Nothing deferred is no transaction. LeaseLost; UnreachableError after an outage.
+        """
+        self._transactor.barrier(fence)
+
     def read_clock(self) -> float:
         """Return the seconds since 1970 by the database's clock."""
         return self._transactor.read(lambda conn: float(conn.execute(sa.select(Now())).scalar_one()))
@@ -111,6 +118,7 @@ class Database:
     def _find_flow(self, run: Run, which: str) -> tf_models.FlowDetail | None:
         from lmflow.db import backend  # noqa: PLC0415 - as above
 
+        self._transactor.catch_up(run.uuid)
         flow_uuid = {"move": run.move_uuid, "settle": run.settle_uuid}[which]
         with records.reading(run.uuid, f"its {which} flow"):
             return self._transactor.read(lambda conn: backend.find_flow_detail(conn, flow_uuid))

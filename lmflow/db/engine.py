@@ -14,6 +14,7 @@ from sqlalchemy import exc as sa_exc
 from sqlalchemy.engine import URL
 
 from lmflow.db import sqlite_file
+from lmflow.db.persistence.tables import dump_json
 from lmflow.exceptions import ConfigurationError
 
 BUSY_SECONDS = 30.0
@@ -67,7 +68,7 @@ def open_engine(url: str, *, mountinfo: Path = sqlite_file.MOUNTINFO) -> sa.Engi
             pool_recycle=3600,
             isolation_level="READ COMMITTED",
             connect_args=args,
-            json_serializer=_dump_json,
+            json_serializer=dump_json,
         )
     except (ImportError, sa_exc.ArgumentError) as error:
         raise _unusable(parsed, error) from error
@@ -107,13 +108,6 @@ def _unusable(parsed: URL, error: Exception) -> ConfigurationError:
     return ConfigurationError(
         f"the database {describe(parsed)} cannot be used: {error}", advice=_REMEDY if kind == "sqlite" else remedy
     )
-
-
-def _dump_json(value: Any) -> str:
-    """Serialize as TaskFlow's columns do on other databases: a failure may carry arguments that are not JSON."""
-    from taskflow.persistence.backends.sqlalchemy import tables  # noqa: PLC0415 - slow to import, no use to readers
-
-    return str(tables.jsonutils.dumps(value))  # type: ignore[attr-defined]
 
 
 def _prepare_postgresql(connection: Any, _record: object) -> None:

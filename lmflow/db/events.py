@@ -23,13 +23,22 @@ class EventStore:
         """Append an event; ``data`` has to be strict JSON (TypeError or ValueError otherwise) without any secret."""
         self._transactor.write(records.EventAppender(fence.run_uuid, kind, data, version).append, fence)
 
+    def defer(self, fence: Fence, kind: str, data: Mapping[str, Any], version: int = 1) -> None:
+        """Append an event with the run's next write, or with a barrier; it keeps the moment at which it happened.
+
+        It is lost when this process is killed before. ``data`` as in append.
+        """
+        fence.deferred.append(fence.run_uuid, kind, records.to_text(dict(data)), version)
+        self._transactor.note_deferring(fence)
+
     def list(
         self, run_uuid: str, kind: str | None = None, after: int = 0, *, patient: bool = True
     ) -> tuple[Event, ...]:
-        """Return the events whose sequence is greater than ``after``, oldest first.
+        """Return the events whose sequence is greater than ``after``, oldest first; deferred ones are written before.
 
         UnreachableError after an outage, at once when not ``patient``.
         """
+        self._transactor.catch_up(run_uuid, kind, patient=patient)
         table = schema.events
         query = sa.select(table).where(table.c.run_uuid == run_uuid, table.c.sequence > after)
         if kind is not None:

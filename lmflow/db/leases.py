@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from lmflow.db import owner as owners
@@ -15,6 +18,16 @@ from lmflow.models import Lease, Owner
 # An expiry that no lease ever has: it was let go of. One that has passed by may be the work of a clock that was set.
 _RELEASED_AT = 0.0
 _YEARS_SECONDS = 10 * 365 * 86400.0
+
+_PAGE = 5000  # two values each, and SQLite takes 32,766 of them in a statement
+_TOKENS = sa.select(schema.leases.c.run_uuid, schema.leases.c.token).where(
+    schema.leases.c.run_uuid.in_(sa.bindparam("runs", expanding=True))
+)
+_RENEW = (
+    sa.update(schema.leases)
+    .where(sa.tuple_(schema.leases.c.run_uuid, schema.leases.c.token).in_(sa.bindparam("known", expanding=True)))
+    .values(expires_at=Now() + schema.leases.c.lease_seconds)
+)
 
 
 class LeaseStore:
@@ -56,9 +69,9 @@ class LeaseStore:
             return Fence(run_uuid, previous.token + 1), previous
 
         try:
-            return self._transactor.write(work)
+            return self._transactor.write(work, alone=True)  # a paused owner may have its row locked
         except sa.exc.IntegrityError:  # two first owners at once: the row is there now, and the other's
-            return self._transactor.write(work)
+            return self._transactor.write(work, alone=True)
 
     def renew(self, fence: Fence) -> None:
         """Put off the expiry by the lease's length; LeaseLost when the token is no longer ours.
@@ -71,6 +84,30 @@ class LeaseStore:
             conn.execute(_ours(fence).values(expires_at=Now() + schema.leases.c.lease_seconds))
 
         self._transactor.write(work, fence, patient=False)
+
+    def renew_many(self, fences: Sequence[Fence]) -> tuple[Fence, ...]:
+        """Renew many leases in one transaction and return the fences that are ours no more.
+
+        UnreachableError at once, as in renew.
+        """
+        doubtful: list[Fence] = []
+
+        def work(conn: sa.Connection) -> None:
+            doubtful.clear()
+            for start in range(0, len(fences), _PAGE):
+                doubtful.extend(_renew_page(conn, fences[start : start + _PAGE]))
+
+        if fences:
+            self._transactor.write(work, patient=False, alone=True)
+        return tuple(fence for fence in doubtful if self._is_lost(fence))
+
+    def _is_lost(self, fence: Fence) -> bool:
+        """Look again under the fence's lock: its owner may have just renewed it under a new token."""
+        try:
+            self.renew(fence)
+        except LeaseLost:
+            return True
+        return False
 
     def store_session(self, fence: Fence, session_uuid: str) -> None:
         """Renew the lease under a new token and store the session's UUID, in one transaction.
@@ -99,8 +136,9 @@ class LeaseStore:
             fence.token = new
 
     def release(self, fence: Fence) -> None:
-        """Let go of the lease at once; nothing happens when it is no longer ours."""
-        with fence.lock:
+        """Let go of the lease at once, with what was deferred; nothing happens when it is no longer ours."""
+        with fence.lock, contextlib.suppress(LeaseLost):
+            self._transactor.barrier(fence)
             statement = _ours(fence).values(expires_at=_RELEASED_AT, token=schema.leases.c.token + 1)
             self._transactor.write(lambda conn: conn.execute(statement))
 
@@ -108,6 +146,14 @@ class LeaseStore:
 def is_released(lease: Lease) -> bool:
     """Say whether its owner let go of it, rather than fell silent."""
     return lease.expires_in_seconds < -_YEARS_SECONDS
+
+
+def _renew_page(conn: sa.Connection, fences: Sequence[Fence]) -> list[Fence]:
+    """Renew those that are there under the token that we know, and return the others."""
+    known = {fence.run_uuid: fence.token for fence in fences}
+    conn.execute(_RENEW, {"known": list(known.items())})
+    found = {row.run_uuid: row.token for row in conn.execute(_TOKENS, {"runs": list(known)})}
+    return [fence for fence in fences if found.get(fence.run_uuid) != known[fence.run_uuid]]
 
 
 def _ours(fence: Fence) -> sa.Update:

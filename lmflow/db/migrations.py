@@ -10,12 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 
 from lmflow.db.engine import describe
+from lmflow.db.persistence import tables
 from lmflow.exceptions import ConfigurationError
 
 VERSION_TABLE = "lmflow_alembic_version"
 REVISIONS = ("0001", "0002", "0003")
 """All revisions, oldest first. They stand here too so that a look at the version does not import alembic."""
 
+_INDEXED = ("flowdetails", "atomdetails")
 _SCRIPTS = Path(__file__).parent / "alembic"
 _LOCK_NUMBER = 0x6C6D666C6F77  # "lmflow", PostgreSQL's advisory locks are numbers
 # MariaDB's are names, of at most 64 characters and common to all databases of a server; we read an answer for 60 s.
@@ -83,6 +85,16 @@ def upgrade(engine: sa.Engine, revision: str = "head") -> None:
         _ensure_indexes(conn)
 
 
+def ensure_taskflow(engine: sa.Engine) -> None:
+    """Create TaskFlow's tables with their indexes, and none of ours, unless they are there."""
+    with engine.execution_options(lmflow_reading=True).begin() as conn:
+        if all(sa.inspect(conn).has_table(name) and _is_indexed(conn, name) for name in _INDEXED):
+            return
+    with _locked(engine) as conn:
+        _upgrade_taskflow(conn)
+        _ensure_indexes(conn)
+
+
 @contextlib.contextmanager
 def _locked(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Yield a connection in a transaction that no other upgrade shares."""
@@ -119,24 +131,26 @@ def _find_version_under_lock(conn: sa.Connection) -> str | None:
 
 
 def _upgrade_taskflow(conn: sa.Connection) -> None:
-    from taskflow.persistence.backends.sqlalchemy import migration  # type: ignore[attr-defined]  # noqa: PLC0415
-
-    from lmflow.db import backend  # noqa: PLC0415
-
     if conn.dialect.name == "postgresql":
+        from taskflow.persistence.backends.sqlalchemy import migration  # type: ignore[attr-defined]  # noqa: PLC0415
+
         migration.db_sync(conn)
     else:
-        backend.create_tables(conn)
+        tables.create_tables(conn)
 
 
 def _ensure_indexes(conn: sa.Connection) -> None:
     """Index what TaskFlow selects by: without it a new flow costs more with every old one."""
-    for name in ("flowdetails", "atomdetails"):
-        indexes = sa.inspect(conn).get_indexes(name)
-        if any(index["column_names"][:1] == ["parent_uuid"] for index in indexes):
-            continue  # MariaDB makes one for each foreign key
-        table = sa.Table(name, sa.MetaData(), sa.Column("parent_uuid", sa.String(64)))
-        sa.Index(f"ix_lmflow_{name}_parent_uuid", table.c.parent_uuid).create(conn)
+    for name in _INDEXED:
+        if not _is_indexed(conn, name):
+            table = sa.Table(name, sa.MetaData(), sa.Column("parent_uuid", sa.String(64)))
+            sa.Index(f"ix_lmflow_{name}_parent_uuid", table.c.parent_uuid).create(conn)
+
+
+def _is_indexed(conn: sa.Connection, name: str) -> bool:
+    """Say whether rows are found by their parent; MariaDB makes an index for each foreign key."""
+    indexes = sa.inspect(conn).get_indexes(name)
+    return any(index["column_names"][:1] == ["parent_uuid"] for index in indexes)
 
 
 def _newer(engine: sa.Engine, found: str) -> ConfigurationError:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from lmflow.db import past, schema
 from lmflow.db.clock import Now
+from lmflow.db.persistence.tables import delete_books, logbooks
 from lmflow.db.transactions import Transactor
 from lmflow.models import Pruned, RunState
 
@@ -111,7 +112,7 @@ class PruneStore:
             uuids = [run.uuid for request in requests for run in request.runs]
             rows = self._transactor.read(lambda conn: past.make_rows(conn, uuids, recall))
         began = time.monotonic()
-        gone = self._transactor.write(lambda conn: _delete_requests(conn, requests, rows))
+        gone = self._transactor.write(lambda conn: _delete_requests(conn, requests, rows), alone=True)
         self._sleep(time.monotonic() - began)
         return gone
 
@@ -158,8 +159,6 @@ def _delete_requests(
     conn: sa.Connection, requests: Sequence[_Request], rows: Mapping[str, dict[str, Any]] | None
 ) -> list[_Request]:
     """Delete those that are as they were read, and keep the rows made of them, if any; return what is gone."""
-    from lmflow.db import backend  # noqa: PLC0415 - TaskFlow is slow to import, and no use to most commands
-
     read = {request.first.uuid: request for request in requests}
     ours = sorted(run.uuid for request in requests for run in request.runs)
     # Two prunes at once would both keep what both delete; the second one waits here, and then finds nothing.
@@ -173,12 +172,7 @@ def _delete_requests(
         return []
     if rows is not None:
         past.keep(conn, [rows[uuid] for uuid in uuids])
-    flows, atoms = backend.TABLES.flowdetails, backend.TABLES.atomdetails
-    # Not in one statement: MariaDB would look through all atoms for it.
-    of_books = [row.uuid for row in conn.execute(sa.select(flows.c.uuid).where(flows.c.parent_uuid.in_(books)))]
-    conn.execute(sa.delete(atoms).where(atoms.c.parent_uuid.in_(of_books)))
-    conn.execute(sa.delete(flows).where(flows.c.uuid.in_(of_books)))
-    conn.execute(sa.delete(backend.TABLES.logbooks).where(backend.TABLES.logbooks.c.uuid.in_(books)))
+    delete_books(conn, logbooks.c.uuid.in_(books))
     for table in _OF_RUN:
         conn.execute(sa.delete(table).where(table.c.run_uuid.in_(uuids)))
     conn.execute(sa.delete(_RUNS).where(_RUNS.c.uuid.in_(uuids), _RUNS.c.parent_uuid.is_not(None)))

@@ -6,16 +6,17 @@ import contextlib
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 
-from lmflow.db import fence as fences
 from lmflow.db.engine import describe
-from lmflow.db.fence import Fence
-from lmflow.exceptions import ConfigurationError, UnreachableError
+from lmflow.db.fence import Fence, Hold
+from lmflow.db.grouping import Committer
+from lmflow.exceptions import ConfigurationError, LeaseLost, UnreachableError
 
 T = TypeVar("T")
 
@@ -46,10 +47,11 @@ class _Outage(threading.local):
 
 
 class Transactor:
-    """Runs work in transactions of one engine.
+    """Runs work in transactions of one engine; what several threads write at one moment is committed together.
 
     The work may be called again after an outage, also after one that hit the commit, whose effect is then
-    unknown: it has to give the same result when it finds its own rows already there.
+    unknown: it has to give the same result when it finds its own rows already there. It may be called by another
+    thread than the one that brings it, and again because somebody else's work has failed.
     """
 
     def __init__(
@@ -62,11 +64,13 @@ class Transactor:
     ) -> None:
         self.engine = engine
         self._reader = engine.execution_options(lmflow_reading=True)
+        self._committer = Committer(engine, is_outage)
         self._outage_seconds = outage_seconds
         self._closing = threading.Event()
         self._sleep = sleep or self._closing.wait
         self._monotonic = monotonic
         self._outage = _Outage()
+        self._deferring: weakref.WeakValueDictionary[str, Fence] = weakref.WeakValueDictionary()
 
     def close(self) -> None:
         """End all waiting: who waits for the database, such as a heartbeat's thread, gives up at once."""
@@ -81,20 +85,43 @@ class Transactor:
 
         return self._outlast(once, patient=patient)
 
-    def write(self, work: Callable[[sa.Connection], T], fence: Fence | None = None, *, patient: bool = True) -> T:
-        """Run work in one write transaction behind the fence.
+    def write(
+        self, work: Callable[[sa.Connection], T], hold: Hold | None = None, *, patient: bool = True, alone: bool = False
+    ) -> T:
+        """Run work in a write transaction behind the hold's check, and write what was deferred before it.
 
+        ``alone``: not together with others, for work that takes long or may wait for somebody else's lock.
         LeaseLost when the token is void, UnreachableError after an outage (at once when not ``patient``);
         integrity errors pass unchanged.
         """
+        commit = self._committer.commit_alone if alone else self._committer.commit
 
         def once() -> T:
-            with fence.lock if fence else contextlib.nullcontext(), self.engine.begin() as conn:
-                if fence:
-                    fences.check(conn, fence)
-                return work(conn)
+            with hold.lock if hold else contextlib.nullcontext():
+                return commit(work, hold)
 
         return self._outlast(once, patient=patient)
+
+    def barrier(self, hold: Hold, *, patient: bool = True) -> None:
+        """Commit what is deferred; nothing to do is no transaction. Errors as in ``write``."""
+        if hold.deferred.since is not None:
+            self.write(_do_nothing, hold, patient=patient)
+
+    def note_deferring(self, fence: Fence) -> None:
+        """Remember whose writes are deferred, for ``catch_up``."""
+        self._deferring[fence.run_uuid] = fence
+
+    def catch_up(self, run_uuid: str, event_kind: str | None = None, *, patient: bool = True) -> None:
+        """Commit what this process has deferred for a run, before somebody reads it; with a kind, if such events wait.
+
+        What an owner that lost its lease has deferred is never written: then there is nothing to wait for.
+        """
+        fence = self._deferring.get(run_uuid)
+        if fence is None or fence.deferred.since is None:
+            return
+        if event_kind is None or fence.deferred.has_events(event_kind):
+            with contextlib.suppress(LeaseLost):
+                self.barrier(fence, patient=patient)
 
     def _outlast(self, once: Callable[[], T], *, patient: bool = True) -> T:
         delay = 0.05
@@ -125,6 +152,10 @@ class Transactor:
         down = now - self._outage.since
         if down >= self._outage_seconds or self._closing.is_set():
             raise unreachable(self.engine, error, down) from error
+
+
+def _do_nothing(_conn: sa.Connection) -> None:
+    """What a barrier writes besides what was deferred."""
 
 
 def is_outage(error: Exception) -> bool:

@@ -21,7 +21,11 @@ class Tls(Model):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PoolProfile(Model):
-    """How to reach one pool. ``addresses`` are host names or IPs without scheme or port. It holds no password."""
+    """How to reach one pool. ``addresses`` are host names or IPs without scheme or port. It holds no password.
+
+    ``backoff``: the longest pause before a pool that does not let us in is asked again. ``stream``: one call for its
+    events. ``catch_up``: how long a look waits for the stream of events to reach the present.
+    """
 
     name: str
     addresses: tuple[str, ...]
@@ -33,6 +37,9 @@ class PoolProfile(Model):
     read_timeout_seconds: float = 60.0
     witness_timeout_seconds: float = 10.0
     use_witness: bool = True
+    backoff_seconds: float = 5.0
+    stream_timeout_seconds: float = 30.0
+    catch_up_timeout_seconds: float = 2.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,7 +50,9 @@ class Waits(Model):
     restart ten seconds late). ``quiet``: how long nothing may have changed. ``operation``: another operation on the
     VM. ``redo``: how old an attempt without a reply may be to be sent again; XAPI keeps the record of a finished task
     for 65 minutes. ``pool``: an unreachable pool, or a host that does not come back. ``deadline``: one migration.
-    ``outage``: a database that is away. ``cancel``: a task that cannot be cancelled yet.
+    ``outage``: a database that is away. ``cancel``: a task that cannot be cancelled yet. ``event``: one call for the
+    pool's events. ``look``: a migration of which the pool tells nothing. ``park``: how long a wait may hold its thread.
+    ``write``: what nobody needs after a crash, and waits for the next write.
     """
 
     settle_seconds: float = 20.0
@@ -53,6 +62,9 @@ class Waits(Model):
     deadline_seconds: float = 14400.0
     poll_seconds: float = 1.0
     event_seconds: float = 5.0
+    look_seconds: float = 60.0
+    park_seconds: float = 2.0
+    write_seconds: float = 1.0
     lease_seconds: float = 30.0
     heartbeat_seconds: float = 5.0
     outage_seconds: float = 120.0

@@ -6,7 +6,8 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from typing import Any
 
 from lmflow.exceptions import LockedError, UnreachableError
 from lmflow.models import Cancellation, Outcome, Run
@@ -15,7 +16,8 @@ from lmflow.runner.engine import check_flows
 from lmflow.runner.heartbeat import CANCEL
 from lmflow.runner.profiles import check_pool
 from lmflow.runner.recall import recall_outcome
-from lmflow.runner.runs import Drive, resume_run
+from lmflow.runner.runs import Begun, Drive, resume_run
+from lmflow.runner.turns import Pause
 from lmflow.tasks.cancelling import ANSWER, TOO_LATE
 from lmflow.xapi.connection import Connection
 
@@ -30,7 +32,7 @@ def cancel_run(
     by: str,
     reason: str = "",
     timeout_seconds: float | None = None,
-) -> Cancellation:
+) -> Generator[Pause | Begun, Any, Cancellation]:
     """Ask for a cancel and wait for the answer. A run whose owner is gone is taken up, as by a resume, and cancelled.
 
     The request is stored: an owner that dies before it has answered leaves it to the next one, and so do we when the
@@ -54,9 +56,9 @@ def cancel_run(
                 continue  # the next try began while we asked: it is the one to be asked
             because = "no answer within the time given; the request stands"
             return Cancellation(WAITING, because, _recall(drive, drive.database.runs.get(run.uuid), "timeout"))
-        outcome = _take_up(drive, open_connection, run.uuid, left)
+        outcome = yield from _take_up(drive, open_connection, run.uuid, left)
         if outcome is None:
-            drive.steering.stop.wait(drive.waits.poll_seconds)
+            yield Pause(drive.waits.poll_seconds)
         elif outcome.reason not in ("", "unknown") and not outcome.run.state.is_terminal:
             # let go of, for a reason that trying again would not mend
             if until is not None and time.monotonic() >= until:
@@ -75,7 +77,7 @@ def _check_drivable(drive: Drive, open_connection: Callable[[], Connection], run
 
 def _take_up(
     drive: Drive, open_connection: Callable[[], Connection], run_uuid: str, left_seconds: float | None
-) -> Outcome | None:
+) -> Generator[Pause | Begun, Any, Outcome | None]:
     """Drive a run that nobody drives, so that the request is served; None where there is, or was, an owner.
 
     When the time is over the run is let go of, resumable. It is driven to its end also where it is too late to cancel.
@@ -88,7 +90,7 @@ def _take_up(
         timer.daemon = True
         timer.start()
     try:
-        return resume_run(drive, open_connection, run)
+        return (yield from resume_run(drive, open_connection, run))
     except LockedError:  # its owner is just letting go of it, or somebody else was faster
         return None
     finally:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from taskflow import engines, states
 from taskflow import exceptions as taskflow_exceptions
@@ -19,45 +19,68 @@ from lmflow.flows.versions import CURRENT, OLDEST, check_version
 from lmflow.models import Run
 from lmflow.tasks.context import Context
 
+T = TypeVar("T")
+
 _KEPT = (states.RUNNING, states.SUCCESS, states.FAILURE, states.REVERTING, states.REVERTED, states.REVERT_FAILURE)
 
-# As many as the widest part of a flow, the validations, has steps at a time. Threads are made when they are needed.
-_THREADS = 8
-
 LOG = logging.getLogger(__name__)
+
+
+class _InPlace(concurrent.futures.Executor):
+    """Does what it is given at once, in the calling thread; before a body that is ``DURABLE`` it calls ``barrier``.
+
+    So a step's body begins when everything that must be known after a crash is on disk. What is no Exception (a step
+    that parks, a run that was let go of, a lease or a database that is lost) goes straight through the engine.
+    """
+
+    def __init__(self, barrier: Callable[[], None]) -> None:
+        self._barrier = barrier
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
+        """Call it, and return its result in a future. Source: TaskFlow gives the task as the first argument."""
+        if getattr(args[0], "DURABLE", True):
+            try:
+                self._barrier()
+            except UnreachableError as error:
+                raise _DatabaseLost from error
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+class _DatabaseLost(BaseException):
+    """What was to be committed before a step could not be: it is not begun, and the flow is left as by a crash."""
 
 
 def run_flow(context: Context, run: Run, which: str) -> str:
     """Drive the flow ``move`` or ``settle`` and return TaskFlow's state at the end: SUCCESS, REVERTED or FAILURE.
 
-    A flow that ended before is not run again. FlowSuspended and LeaseLost pass through and leave the flow as a
-    crash would; UnreachableError when the database was lost.
+    A flow that ended before is not run again. FlowSuspended, LeaseLost and Parked pass through and leave the flow as a
+    crash would; UnreachableError when the database was lost. What the flow's end has written may still be deferred.
     """
+    context.database.barrier(context.fence)  # what a stretch before this one has deferred is now to be read
     detail = context.database.load_flow(run, which)
     if detail.state in (states.SUCCESS, states.REVERTED):
         return str(detail.state)
-    # Each flow has its own: of a common one, steps that wait would keep the threads from the steps of other runs.
-    # It is the library's, because TaskFlow's own would cost a second at the end of each run.
-    executor = concurrent.futures.ThreadPoolExecutor(_THREADS, thread_name_prefix=f"lmflow-{run.uuid[:8]}")
     engine = engines.load_from_detail(
         detail,
         backend=context.database.taskflow_backend(run.uuid, context.fence),
         engine="parallel",
-        executor=executor,
+        executor=_InPlace(functools.partial(context.database.barrier, context.fence)),
         never_resolve=which == "settle",
     )
     engine.storage.inject({"context": context}, transient=True)
     engine.atom_notifier.register("*", functools.partial(_report, context))
     try:
         engine.run()
+    except _DatabaseLost as error:
+        raise UnreachableError(f"the database was lost: {error.__cause__}") from error
     except taskflow_exceptions.StorageFailure as error:
         raise UnreachableError(f"the database was lost: {error}") from error
     except Exception as error:  # whatever failed a task: the flow's state says what followed
         LOG.info(
             "flow %s of run %s: %s: %s", which, run.uuid, type(error).__name__, error, extra={"run_uuid": run.uuid}
         )
-    finally:
-        executor.shutdown(wait=False)
     return str(engine.storage.get_flow_state())
 
 
@@ -92,5 +115,5 @@ def _report(context: Context, state: str, details: Mapping[str, Any]) -> None:
     """Keep when each step began and ended, for pictures and reports, and tell whoever watches."""
     name = str(details.get("task_name", ""))
     if name and state in _KEPT:
-        context.record("atom", {"atom": name, "state": state})
+        context.database.events.defer(context.fence, "atom", {"atom": name, "state": state})
         context.say("atom", f"{name} {state}", atom=name, state=state)

@@ -7,11 +7,10 @@ import functools
 from collections.abc import Callable
 
 from lmflow.exceptions import RefusedError, UsageError
-from lmflow.models import Outcome, Run
+from lmflow.models import Run
 from lmflow.runner.engine import check_flows
 from lmflow.runner.reports import describe_sight
-from lmflow.runner.retrying import Handed
-from lmflow.runner.runs import Drive, go_on, take_up
+from lmflow.runner.runs import Drive, Going, take_up
 from lmflow.tasks.context import Context
 from lmflow.tasks.verdicts import make_watch
 from lmflow.tasks.watch import Sight, Watch
@@ -28,7 +27,7 @@ class Decision:
     reason: str
 
 
-def resolve_run(drive: Drive, open_connection: Callable[[], Connection], run: Run, decision: Decision) -> Outcome:
+def resolve_run(drive: Drive, open_connection: Callable[[], Connection], run: Run, decision: Decision) -> Going:
     """Take over a run that nobody can judge, record the decision, and bring the run to its end by it.
 
     It is looked once more: RefusedError, and nothing is recorded, when the evidence settles the question, or when the
@@ -41,16 +40,16 @@ def resolve_run(drive: Drive, open_connection: Callable[[], Connection], run: Ru
             advice=f"lmflow run show {run.uuid[:8]}",
         )
     check_flows(drive.database, run)
-    return take_up(drive, open_connection, run, functools.partial(_resolve, decision))
+    return (yield from take_up(drive, open_connection, run, functools.partial(_resolve, decision)))
 
 
-def _resolve(decision: Decision, context: Context, run: Run) -> Outcome | Handed:
+def _resolve(decision: Decision, context: Context, run: Run) -> None:
+    """Record the decision, so that the run goes on by it."""
     watch = make_watch(context)
     sight = _look_open(context, run, watch, decision)
     context.pause(context.waits.quiet_seconds)  # what the two hosts say is heard twice, as for a verdict
     sight = _look_open(context, run, watch, decision)
     _record(context, sight, decision)
-    return go_on(context, run)
 
 
 def _look_open(context: Context, run: Run, watch: Watch, decision: Decision) -> Sight:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from lmflow.db.database import Database, Fence
@@ -15,13 +15,12 @@ from lmflow.flows import move, settle
 from lmflow.models import Lease, MoveRequest, Notice, Outcome, Run, RunState, Site, Waits
 from lmflow.runner import ending, retrying
 from lmflow.runner.engine import check_flows, run_flow
-from lmflow.runner.heartbeat import Heartbeat
 from lmflow.runner.profiles import check_pool
 from lmflow.runner.recall import recall_outcome
 from lmflow.runner.retrying import Handed
-from lmflow.runner.signals import steered_by_signals
 from lmflow.runner.specs import make_flow_specs
 from lmflow.runner.takeover import check_owner, take_lease
+from lmflow.runner.turns import Pause
 from lmflow.tasks.claim_vm import ClaimVM
 from lmflow.tasks.connect_storage import ConnectStorage
 from lmflow.tasks.context import Context, ignore_notice
@@ -34,8 +33,8 @@ from lmflow.xapi.connection import Connection
 
 KIND = "migrate"
 
-Work = Callable[[Context, Run], Outcome | Handed]
-"""What an owner does with a run: it ends it, or lets go of it, or hands over to the next try."""
+Work = Callable[[Context, Run], Outcome | Handed | None]
+"""What an owner does with a run: it ends it, or lets go of it, or hands over to the next try; None: go on with it."""
 
 LOG = logging.getLogger(__name__)
 
@@ -56,6 +55,20 @@ class Drive:
     cancel_by: str = ""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Begun:
+    """A run that is ours, with what is to be done with it. Whoever gets it sees to it, and logs out at the end."""
+
+    drive: Drive
+    context: Context
+    run: Run
+    work: Work
+
+
+Going = Generator[Pause | Begun, Outcome | None, Outcome]
+"""The way of a run from here to its outcome: it pauses, and asks for what it has begun to be driven (``driver``)."""
+
+
 def start_run(
     drive: Drive,
     connection: Connection,
@@ -63,8 +76,8 @@ def start_run(
     *,
     chosen: str = "",
     notes: Sequence[tuple[str, Mapping[str, Any]]] = (),
-) -> Outcome:
-    """Create the run in one transaction, drive it, and return how it stands when it is let go of.
+) -> Begun:
+    """Create the run in one transaction; it is ours then, and has to be driven.
 
     ``chosen`` says in a few words why this destination was chosen; ``notes`` are events that are kept with the run.
 
@@ -80,12 +93,12 @@ def start_run(
         flows=make_flow_specs(request),
         notes=notes,
     )
-    context = _make_context(drive, connection, run, fence)
-    _say_begun(context, run, chosen)
-    return _drive(drive, context, run, go_on)
+    context = make_context(drive, connection, run, fence)
+    say_begun(context, run, chosen)
+    return Begun(drive, context, run, go_on)
 
 
-def resume_run(drive: Drive, open_connection: Callable[[], Connection], run: Run) -> Outcome:
+def resume_run(drive: Drive, open_connection: Callable[[], Connection], run: Run) -> Going:
     """Take over a run whose owner is gone and bring it to its end. A run that has ended is only reported.
 
     The former owner's session is ended in the pool before anything else: a call that it has not sent yet can then
@@ -95,20 +108,20 @@ def resume_run(drive: Drive, open_connection: Callable[[], Connection], run: Run
     if run.state.is_terminal:
         return recall_outcome(run, drive.database.events.list(run.uuid))
     check_flows(drive.database, run)
-    return take_up(drive, open_connection, run, go_on)
+    return (yield from take_up(drive, open_connection, run, go_on))
 
 
-def repair_run(drive: Drive, open_connection: Callable[[], Connection], run: Run) -> Outcome:
+def repair_run(drive: Drive, open_connection: Callable[[], Connection], run: Run) -> Going:
     """Finish what the reverts of a dirty run could not; any other run is only reported.
 
     The same rules hold as in the revert: the VM is looked for first, and only what is proved to be ours is undone.
     """
     if run.state is not RunState.DIRTY:
         return recall_outcome(run, drive.database.events.list(run.uuid))
-    return take_up(drive, open_connection, run, _repair)
+    return (yield from take_up(drive, open_connection, run, _repair))
 
 
-def take_up(drive: Drive, open_connection: Callable[[], Connection], run: Run, work: Work) -> Outcome:
+def take_up(drive: Drive, open_connection: Callable[[], Connection], run: Run, work: Work) -> Going:
     """Take the run over from an owner who is gone, end that one's session in the pool, and do the work as its owner.
 
     Nothing is written, and no lease is taken, where the profile leads to another pool, or to none that answers. Told to
@@ -116,23 +129,42 @@ def take_up(drive: Drive, open_connection: Callable[[], Connection], run: Run, w
     """
     database = drive.database
     check_owner(database, run)
-    with open_connection() as connection:
+    with contextlib.ExitStack() as undone:
+        connection = undone.enter_context(open_connection())
         check_pool(connection, run)
         try:
-            fence, previous = take_lease(
+            taken = yield from take_lease(
                 database, run, waits=drive.waits, notify=drive.notify, stop=drive.steering.stop
             )
         except FlowSuspended as why:
             return _recall(database, run, why.reason)
-        with _released_on_error(database, fence):
-            now = database.runs.get(run.uuid)
-            if now.state.is_terminal and now.state is not run.state:  # ended by the other owner since we looked
-                database.leases.release(fence)
-                return _recall(database, run)
-            context = _make_context(drive, connection, run, fence)
-            with _reported_loss(run):
-                _take_over(context, run, previous)
-        return _drive(drive, context, now, work)
+        begun = _take_over(drive, connection, run, work, taken)
+        if isinstance(begun, Outcome):
+            return begun
+        undone.pop_all()
+    ended = yield begun
+    if ended is None:
+        raise RuntimeError("whoever drives a run returns its outcome")
+    return ended
+
+
+def _take_over(
+    drive: Drive, connection: Connection, run: Run, work: Work, taken: tuple[Fence, Lease | None]
+) -> Begun | Outcome:
+    """End the former owner's session; the outcome of a run that has ended meanwhile."""
+    database, (fence, previous) = drive.database, taken
+    with contextlib.ExitStack() as undone, reported_loss(run):
+        undone.callback(database.leases.release, fence)
+        now = database.runs.get(run.uuid)
+        if now.state.is_terminal and now.state is not run.state:
+            return _recall(database, run)
+        context = make_context(drive, connection, now, fence)
+        if previous is not None and previous.session_uuid:
+            connection.end_session(previous.session_uuid)
+        context.adopt_session()
+        _say_taken_over(context, now, previous)
+        undone.pop_all()
+    return Begun(drive, context, now, work)
 
 
 def _recall(database: Database, run: Run, reason: str = "") -> Outcome:
@@ -146,48 +178,15 @@ def _repair(context: Context, run: Run) -> Outcome:
     return ending.end_reverted(context, run)
 
 
-def _take_over(context: Context, run: Run, previous: Lease | None) -> None:
-    if previous is not None and previous.session_uuid:
-        context.connection.end_session(previous.session_uuid)
-    context.adopt_session()
+def _say_taken_over(context: Context, run: Run, previous: Lease | None) -> None:
     owner = previous.owner if previous else current_owner()
     context.record("taken_over", {"previous_pid": owner.pid, "previous_machine": owner.machine})
     word = "is gone" if is_dead(owner, current_owner()) else "let go of it"
     context.say("run", f"run {run.uuid[:8]}  {run.request.vm_name}: taken over (owner pid {owner.pid} {word})")
 
 
-def _drive(drive: Drive, context: Context, run: Run, work: Work) -> Outcome:
-    """Do the work, and drive the tries that follow from it, as long as one leads to another."""
-    try:
-        with steered_by_signals(drive.steering, cancel_by=drive.cancel_by):
-            while True:
-                ended = _drive_try(context, run, work)
-                if isinstance(ended, Outcome):
-                    return ended
-                _release(context)
-                run, work = ended.run, go_on
-                context = _make_context(drive, context.connection, run, ended.fence)
-                _say_begun(context, run, ended.because)
-    finally:
-        context.connection.close()
-        _release(context)
-
-
-def _drive_try(context: Context, run: Run, work: Work) -> Outcome | Handed:
-    heartbeat = Heartbeat(context)
-    try:
-        with _reported_loss(run):
-            try:
-                heartbeat.listen(patient=True)  # before anything is sent
-                heartbeat.start()
-                return work(context, run)
-            except FlowSuspended as why:
-                return ending.suspend(context, run, why)
-    finally:
-        heartbeat.finish()
-
-
-def _release(context: Context) -> None:
+def release(context: Context) -> None:
+    """Give the lease back; when the database is away it will expire."""
     try:
         context.database.leases.release(context.fence)
     except UnreachableError as error:
@@ -199,29 +198,35 @@ def _release(context: Context) -> None:
         )
 
 
-def _say_begun(context: Context, run: Run, chosen: str) -> None:
+def say_begun(context: Context, run: Run, chosen: str) -> None:
+    """Tell whoever watches what moves where, and why there."""
     request = run.request
     move_said = f"{request.vm_name}  {request.source_name} -> {request.destination_name}"
     context.say("run", f"run {run.uuid[:8]}  {move_said}" + (f"  ({chosen})" if chosen else ""))
 
 
 @contextlib.contextmanager
-def _reported_loss(run: Run) -> Iterator[None]:
+def reported_loss(run: Run) -> Iterator[None]:
     """Turn the signal that our lease was taken into an error of this house."""
     try:
         yield
     except LeaseLost as error:
-        raise LockedError(
-            f"run {run.uuid} was taken over by another owner",
-            run_uuid=run.uuid,
-            advice=f"lmflow run show {run.uuid[:8]}",
-        ) from error
+        raise make_locked(run.uuid) from error
+
+
+def make_locked(run_uuid: str) -> LockedError:
+    """Make the error of this house for the signal that our lease was taken."""
+    return LockedError(
+        f"run {run_uuid} was taken over by another owner",
+        run_uuid=run_uuid,
+        advice=f"lmflow run show {run_uuid[:8]}",
+    )
 
 
 def go_on(context: Context, run: Run) -> Outcome | Handed:
     """From wherever the run stands to its end. The run's own phase decides; TaskFlow's state only within a flow.
 
-    Where another host is to be tried, the next try has begun and is returned.
+    Where another host is to be tried, the next try has begun and is returned. Parked leaves it: to be called again.
     """
     context.adopt_session()
     if run.state is not RunState.RUNNING:
@@ -242,7 +247,8 @@ def _check_success(which: str, state: str) -> None:
         raise FlowSuspended("error", f"the flow {which} stopped in state {state}")
 
 
-def _make_context(drive: Drive, connection: Connection, run: Run, fence: Fence) -> Context:
+def make_context(drive: Drive, connection: Connection, run: Run, fence: Fence) -> Context:
+    """Return one owner's hold on a run."""
     return Context(
         connection=connection,
         database=drive.database,
@@ -254,13 +260,3 @@ def _make_context(drive: Drive, connection: Connection, run: Run, fence: Fence) 
         notify=drive.notify,
         steering=drive.steering,
     )
-
-
-@contextlib.contextmanager
-def _released_on_error(database: Database, fence: Fence) -> Iterator[None]:
-    """Give the lease back when the run cannot be taken over after all, so that the next one need not wait."""
-    try:
-        yield
-    except BaseException:
-        database.leases.release(fence)
-        raise

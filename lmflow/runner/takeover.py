@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from typing import Any
 
 from lmflow.db.database import Database, Fence
 from lmflow.db.leases import is_released, locked_by
 from lmflow.db.owner import current_owner, describe, is_beside, is_dead
 from lmflow.exceptions import FlowSuspended, LockedError
 from lmflow.models import Lease, Notice, Run, Waits
+from lmflow.runner.turns import Pause
 
 
 def check_owner(database: Database, run: Run) -> None:
@@ -24,7 +26,7 @@ def check_owner(database: Database, run: Run) -> None:
 
 def take_lease(
     database: Database, run: Run, *, waits: Waits, notify: Callable[[Notice], None], stop: threading.Event
-) -> tuple[Fence, Lease | None]:
+) -> Generator[Pause, Any, tuple[Fence, Lease | None]]:
     """Return the run's lease as ours, and the previous one, so that its session can be ended.
 
     Of an owner that cannot be seen from here the expiry is waited for, by the database's clock, with a countdown.
@@ -32,7 +34,7 @@ def take_lease(
     watched first, for as long as a living owner may be silent: the clock of the database may just have been set.
     ``stop`` ends either wait at once: FlowSuspended, and nothing was taken.
     """
-    before = _outwait(database, run, waits, notify, stop)
+    before = yield from _outwait(database, run, waits, notify, stop)
     while True:
         _check_stop(stop)
         try:
@@ -46,12 +48,12 @@ def take_lease(
             text = f"run {run.uuid[:8]} was owned by {who}: its lease expires in {seconds:.0f} s unless it is renewed"
             notify(Notice(kind="message", text=text, run_uuid=run.uuid))
             before = lease
-            stop.wait(min(max(seconds, 0.05), 1.0))
+            yield Pause(min(max(seconds, 0.05), 1.0))
 
 
 def _outwait(
     database: Database, run: Run, waits: Waits, notify: Callable[[Notice], None], stop: threading.Event
-) -> Lease | None:
+) -> Generator[Pause, Any, Lease | None]:
     """Watch an expired lease until it is renewed or nobody can be behind it any more; return how it was before."""
     me, before = current_owner(), database.leases.get(run.uuid)
     if before is None or before.expires_in_seconds > 0 or is_released(before):
@@ -65,7 +67,8 @@ def _outwait(
     notify(Notice(kind="message", text=text, run_uuid=run.uuid))
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0 and not _is_renewed(before, database.leases.get(run.uuid)):
-        if stop.wait(min(left, waits.poll_seconds)):
+        yield Pause(min(left, waits.poll_seconds))
+        if stop.is_set():
             break
     return before
 

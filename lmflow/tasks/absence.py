@@ -16,7 +16,7 @@ NOT_PROVED: Final = "the VM is not proved to be elsewhere than on the destinatio
 
 def is_proved_absent(context: Context) -> bool:
     """Tell whether the VM is proved not to be on the destination, nor on its way there, at this moment. Blocks."""
-    sight = wait_for_verdict(context)
+    sight = wait_for_verdict(context)  # never parked: who asks is about to take back a change, or in the middle of it
     there = context.request.destination_uuid
     before = sight.evidence.sent is Sent.NOTHING and sight.verdict.kind is VerdictKind.REDO
     if not (before or sight.verdict.kind is VerdictKind.ROLL_BACK):

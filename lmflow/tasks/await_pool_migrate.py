@@ -19,12 +19,13 @@ class AwaitPoolMigrate(BaseTask):
     """
 
     NAME = "await_pool_migrate"
+    DURABLE = False
     PROVIDES = "arrival"
     AFTER_SUBMIT = True
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
         """Return the evidence that the VM runs on the destination."""
-        sight = wait_for_verdict(context)
+        sight = wait_for_verdict(context, parks=True)
         kind, because = sight.verdict.kind, sight.verdict.because
         if kind in (VerdictKind.ROLL_BACK, VerdictKind.REDO):  # redo here: others moved it there and back again
             fail_stayed(context, because, sight.attempt, sight.evidence.task)
@@ -32,7 +33,7 @@ class AwaitPoolMigrate(BaseTask):
             suspend_unknown(context, because)
         arrival = {"kind": kind.value, "because": because, "by": sight.verdict.by, "evidence": sight.evidence.to_json()}
         if sight.verdict.by != "record":  # else it stands there already, with what settled it
-            context.record("verdict", arrival)
+            context.record_later("verdict", arrival)
         if sight.attempt is not None and sight.attempt.state != "ended":
-            context.database.attempts.ended(context.fence, sight.attempt.uuid, "moved")
+            context.database.attempts.ended(context.fence, sight.attempt.uuid, "moved")  # and the verdict with it
         return {"because": because, "by": sight.verdict.by}

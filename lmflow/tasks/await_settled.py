@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ class AwaitSettled(BaseTask):
 
     NAME = "await_settled"
     AFTER_SUBMIT = True
+    DURABLE = False
     REQUIRES = ("view",)
     PROVIDES = "traces"
 
@@ -32,32 +34,47 @@ class AwaitSettled(BaseTask):
         if inputs["view"]["repair"]:
             return {"warnings": []}  # XAPI's view of this VM is proved wrong, and reported with its repair
         before = _recall_devices(context)
-        texts = _wait(context, context.waits.settle_seconds, lambda seen: _find_missing(context, seen, before))
-        if context.request.options.guest_seconds:
-            texts += _wait(context, context.request.options.guest_seconds, lambda seen: _find_silence(context, seen))
+        guest_seconds = context.request.options.guest_seconds
+        with context.keeping(self.NAME, lambda: _Settling(context.clock())) as waiting:
+            if waiting.missing is None:
+                seconds = context.waits.settle_seconds
+                waiting.missing = _wait(context, waiting, seconds, lambda seen: _find_missing(context, seen, before))
+                waiting.began = context.clock()
+            texts = [*waiting.missing]
+            if guest_seconds:
+                texts += _wait(context, waiting, guest_seconds, lambda seen: _find_silence(context, seen))
         for text in texts:
             warn(context, self.NAME, text)
         return {"warnings": texts}
 
 
-def _wait(context: Context, seconds: float, find: Callable[[Attendance], list[str]]) -> list[str]:
+@dataclasses.dataclass(slots=True)
+class _Settling:
+    """What the two waits remember: when the present one began, and how the first one ended."""
+
+    began: float
+    missing: list[str] | None = None
+
+
+def _wait(context: Context, waiting: _Settling, seconds: float, find: Callable[[Attendance], list[str]]) -> list[str]:
     """Look until nothing is missing or the time is over; return what is missing then.
 
     A VM that is off, on another host or migrated by somebody else by now is not waited for: where it went was said
     before, and what is missing there is not of our move.
     """
-    request, began = context.request, context.clock()
+    request = context.request
     ours = frozenset(attempt.uuid for attempt in context.database.attempts.list(context.run_uuid))
     while True:
-        seen = read_attendance(context.connection, request.vm_uuid)
+        seen = read_attendance(context.connection, request.vm_uuid, guest=bool(request.options.guest_seconds))
         if seen is None or seen.power_state != "Running" or seen.resident_on_uuid != request.destination_uuid:
             return []
         if any(each.name in _MOVING and each.pending and each.attempt_id not in ours for each in seen.operations):
             return []
         missing = find(seen)
-        if not missing or context.clock() - began >= seconds:
+        if not missing or context.clock() - waiting.began >= seconds:
             return missing
-        context.pause(context.waits.poll_seconds)
+        # No event tells of a device or of the guest's agent: they are objects of their own.
+        context.wait(context.waits.poll_seconds)
 
 
 def _recall_devices(context: Context) -> frozenset[str] | None:

@@ -33,12 +33,18 @@ class BaseTask(task.Task):
     ``NAME`` is persisted and must never change. ``AFTER_SUBMIT`` marks the steps from the submit on: there an
     unexpected error must not revert anything, it leaves the flow as a crash would, to be executed again. (An atom
     that failed under ``never_resolve`` would not be: the next run of its flow only marks it reverted.)
+
+    ``DURABLE``: before the step begins, what the steps before it have left to be written is on disk. A step can do
+    without that which changes nothing, or which writes down each change just before it is sent: what was left to be
+    written is in the same transaction. A step that is parked (see ``Context.wait``) is executed again from its
+    beginning, in the same process and with the same context, as a resume does in another one.
     """
 
     NAME: ClassVar[str]
     REQUIRES: ClassVar[tuple[str, ...]] = ()
     PROVIDES: ClassVar[str | None] = None
     AFTER_SUBMIT: ClassVar[bool] = False
+    DURABLE: ClassVar[bool] = True
     RESULT_BYTES: ClassVar[int] = MAX_RESULT_BYTES
 
     def __init__(self) -> None:
@@ -50,7 +56,7 @@ class BaseTask(task.Task):
         try:
             if not self.AFTER_SUBMIT:
                 check_cancel(context)
-            result = _with_patience(context, lambda: self.act(context, **inputs))
+            result = _with_patience(context, self.NAME, lambda: self.act(context, **inputs))
             return make_strict(self.NAME, result, self.RESULT_BYTES)
         except RefusedError:
             raise
@@ -73,7 +79,7 @@ class BaseTask(task.Task):
         """Undo the step; never raises for a failure of its own: what could not be undone is recorded as left."""
         context.check_hold()
         try:
-            _with_patience(context, lambda: self.undo(context))
+            _with_patience(context, self.NAME, lambda: self.undo(context))
         except Exception as error:  # a revert that raises would stop all the others
             told = {"run_uuid": context.run_uuid}
             LOG.warning("revert of %s in run %s: %s", self.NAME, context.run_uuid, error, extra=told)
@@ -124,9 +130,14 @@ def make_strict(name: str, result: Any, max_bytes: int = MAX_RESULT_BYTES) -> An
     return strict
 
 
-def _with_patience(context: Context, work: Callable[[], Any]) -> Any:
-    since: float | None = None
+def _with_patience(context: Context, name: str, work: Callable[[], Any]) -> Any:
+    """Do the work, again and again while nobody answers; the step may be left in between.
+
+    It begins anew either way: here in a loop, parked or after a crash by being executed again.
+    """
+    key = f"{name}: unreachable since"
     while True:
+        since: float | None = context.kept.pop(key, None)
         began = context.clock()
         try:
             return work()
@@ -136,4 +147,5 @@ def _with_patience(context: Context, work: Callable[[], Any]) -> Any:
             context.say("message", f"the pool does not answer: {error.message}")
             if since is None or context.clock() - began > context.waits.pool_seconds:
                 since = context.clock()  # it has answered for a long time since the last failure
-            context.pause_for_pool(since, error)
+            context.kept[key] = since
+            context.pause_for_pool(since, error, parks=True)

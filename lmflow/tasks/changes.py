@@ -71,10 +71,14 @@ def write(
     return note(context, Change(kind, object_uuid, step, attempt_id, object_name, data or {}))
 
 
-def note(context: Context, change: Change, step: str = "", attempt_id: str = "") -> Change:
-    """Append the next word on a change, durably; what is not given stays as it is."""
+def note(context: Context, change: Change, step: str = "", attempt_id: str = "", *, later: bool = False) -> Change:
+    """Append the next word on a change, durably; what is not given stays as it is.
+
+    ``later``: with the run's next write, for a result that the pool itself proves whenever it is asked again.
+    """
     following = dataclasses.replace(change, step=step or change.step, attempt_id=attempt_id or change.attempt_id)
-    context.record("change", {**dataclasses.asdict(following), "data": dict(following.data)})
+    record = context.record_later if later else context.record
+    record("change", {**dataclasses.asdict(following), "data": dict(following.data)})
     return following
 
 
@@ -88,10 +92,7 @@ def begin(context: Context, change: Change, step: str) -> Change:
 
 def ensure_fenced(context: Context, change: Change) -> None:
     """End the session in which that call may have been sent: what has not begun yet can then never begin."""
-    if change.session_uuid and change.session_uuid == context.connection.session_uuid:
-        context.fence_off()
-    else:
-        context.connection.end_session(change.session_uuid)
+    context.connection.end_session(change.session_uuid)
 
 
 def make_attempt_id() -> str:

@@ -37,6 +37,7 @@ class ClaimVM(BaseTask):
     """
 
     NAME = "claim_vm"
+    DURABLE = False
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
         """Return the UUID of the VM that is ours now; RefusedError when another run holds it."""
@@ -127,7 +128,7 @@ def _ensure_claimed(context: Context) -> bool:
         if isinstance(error, XapiFailureError) and error.xapi_code == "MAP_DUPLICATE_KEY":
             return False
         _raise_again(context, error)
-    changes.note(context, change, "done")
+    changes.note(context, change, "done", later=True)  # the mark's value is the proof
     return True
 
 
@@ -156,7 +157,7 @@ def _remove(context: Context, change: Change, word: str) -> None:
         if not gone:
             _raise_again(context, error)
         return
-    changes.note(context, change, word)
+    changes.note(context, change, word, later=True)
 
 
 def _raise_again(context: Context, error: SessionNotArmedError | UnreachableError | XapiFailureError) -> None:

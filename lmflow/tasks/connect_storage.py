@@ -24,6 +24,7 @@ class ConnectStorage(BaseTask):
     """
 
     NAME = "connect_storage"
+    DURABLE = False
     REQUIRES = ("snapshot",)
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
@@ -33,6 +34,8 @@ class ConnectStorage(BaseTask):
         wanted = {pbd.sr_uuid: pbd.uuid for pbd in checks.find_plugs(snapshot)}
         for sr in checks.find_creations(snapshot):
             wanted[sr.uuid] = _ensure_joined(context, sr.uuid, sr.name_label)
+        if not wanted:
+            return {"plugged": []}
         for sr_uuid, pbd_uuid in wanted.items():
             change = Change(PlugPBD.KIND, pbd_uuid, "", "", names.get(sr_uuid, ""), {"sr_uuid": sr_uuid})
             effects.ensure_made(context, PlugPBD(), change)

@@ -44,6 +44,7 @@ class CopyKernel(BaseTask):
     """
 
     NAME = "copy_kernel"
+    DURABLE = False
     REQUIRES = ("snapshot",)
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:

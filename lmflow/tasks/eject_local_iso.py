@@ -61,13 +61,15 @@ class EjectLocalISO(BaseTask):
     """
 
     NAME = "eject_local_iso"
+    DURABLE = False
     REQUIRES = ("snapshot",)
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
         """Return the UUIDs of the drives that we emptied; MigrationFailedError when one keeps its disc."""
-        if context.request.options.eject_local_iso:
-            for vbd in checks.find_ejections(Snapshot.from_json(inputs["snapshot"])):
-                _ensure_ejected(context, vbd)
+        if not context.request.options.eject_local_iso:
+            return {"ejected": []}
+        for vbd in checks.find_ejections(Snapshot.from_json(inputs["snapshot"])):
+            _ensure_ejected(context, vbd)
         made = [c for c in list_changes(context) if c.kind == EjectDisc.KIND and c.step == "done"]
         return {"ejected": [c.object_uuid for c in made]}
 

@@ -19,6 +19,7 @@ class HooksAfter(BaseTask):
 
     NAME = "hooks_after"
     AFTER_SUBMIT = True
+    DURABLE = False
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
         """Return the number of hooks; FlowSuspended when one failed that is fatal."""

@@ -19,6 +19,7 @@ class HooksBefore(BaseTask):
     """
 
     NAME = "hooks_before"
+    DURABLE = False
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
         """Return the number of hooks; RefusedError when one failed that is fatal."""

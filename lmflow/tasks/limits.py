@@ -25,13 +25,38 @@ def watch(context: Context, task: TaskView | None = None) -> None:
         standing = book.standing
         if standing is None:
             standing = book.standing = _recall(context)
-        _note_progress(context, standing, task)
+        _note_progress(context, standing, None if task is None else task.progress)
         for limit, reason in _find_passed(context, standing):
             if limit not in standing.passed:
                 context.record(LIMIT, {"limit": limit, "text": reason})
                 context.say("message", f"{reason}: its cancel is asked for")
                 standing.passed.add(limit)
                 book.limit = CancelWish(BY, reason, limit=limit)
+
+
+def note_progress(context: Context, progress: float) -> None:
+    """Note what was heard of our migration's progress between two looks: that it stands still is then known in time."""
+    book = context.cancelling
+    with book.lock:
+        if book.standing is not None:
+            _note_progress(context, book.standing, progress)
+
+
+def find_next_seconds(context: Context) -> float:
+    """Return how long the wait for our migration may last without a look, because something else is due by then.
+
+    That is one of the run's limits, the end of our own patience, or the answer to a wish to cancel.
+    """
+    options, waits, book, now = context.request.options, context.waits, context.cancelling, context.clock()
+    due = [waits.look_seconds, context.started_at + waits.deadline_seconds - now]
+    if book.since is not None and not book.sent_to and context.find_wishes():
+        due.append(book.since + waits.cancel_seconds - now)
+    if book.standing is not None:
+        with book.lock:
+            due += [limit - now for limit in _find_limits(context, book.standing)]
+    if options.no_progress_seconds is not None:  # what moves while nobody hears of it is seen by a look only
+        due.append(options.no_progress_seconds / 4)
+    return max(min(due), waits.poll_seconds)
 
 
 def note_answer(context: Context, wishes: Sequence[CancelWish], word: str) -> None:
@@ -53,11 +78,11 @@ def _recall(context: Context) -> Standing:
     return Standing(created_at=created_at, passed=set(asked))
 
 
-def _note_progress(context: Context, standing: Standing, task: TaskView | None) -> None:
-    if task is None:
+def _note_progress(context: Context, standing: Standing, progress: float | None) -> None:
+    if progress is None:
         standing.moved_at = None
-    elif standing.moved_at is None or task.progress != standing.progress:
-        standing.progress, standing.moved_at = task.progress, context.clock()
+    elif standing.moved_at is None or progress != standing.progress:
+        standing.progress, standing.moved_at = progress, context.clock()
 
 
 def _find_passed(context: Context, standing: Standing) -> Iterator[tuple[str, str]]:
@@ -67,3 +92,13 @@ def _find_passed(context: Context, standing: Standing) -> Iterator[tuple[str, st
         yield "deadline", f"deadline of {deadline:g} s passed"
     if still is not None and standing.moved_at is not None and now - standing.moved_at >= still:
         yield "no_progress", f"no progress for {still:g} s"
+
+
+def _find_limits(context: Context, standing: Standing) -> Iterator[float]:
+    """Yield when the limits are reached that have not passed yet, by the context's clock."""
+    options = context.request.options
+    if options.deadline_seconds is not None and "deadline" not in standing.passed:
+        yield standing.created_at + options.deadline_seconds
+    still, moved_at = options.no_progress_seconds, standing.moved_at
+    if still is not None and moved_at is not None and "no_progress" not in standing.passed:
+        yield moved_at + still

@@ -18,6 +18,7 @@ class Observe(BaseTask):
     """
 
     NAME = "observe"
+    DURABLE = False
     PROVIDES = "snapshot"
     RESULT_BYTES = 1024 * 1024
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -14,18 +15,30 @@ T = TypeVar("T")
 _LONGEST_SECONDS = 20.0
 
 
+@dataclasses.dataclass(slots=True)
+class _Busy:
+    """What the wait remembers: since when it lasts, and how long the next pause is."""
+
+    began: float
+    delay_seconds: float
+
+
 def wait_while_busy(context: Context, look: Callable[[], T], get_vm: Callable[[T], VM]) -> T:
-    """Look until no operation goes on with the VM, or the time for that is over; return the last look. Blocks."""
-    began, delay = context.clock(), context.waits.poll_seconds
-    while True:
-        seen = look()
-        busy = get_vm(seen).current_operations
-        if not busy or context.clock() - began >= context.waits.operation_seconds:
-            return seen
-        check_cancel(context)
-        context.say("message", f"{context.request.vm_name} is busy with {', '.join(busy)}: waiting")
-        context.pause(delay)
-        delay = min(delay * 2, _LONGEST_SECONDS)
+    """Look until no operation goes on with the VM, or the time for that is over; return the last look.
+
+    The calling step may be left here and begin anew: it must have changed nothing yet.
+    """
+    with context.keeping("busy", lambda: _Busy(context.clock(), context.waits.poll_seconds)) as waiting:
+        while True:
+            seen = look()
+            busy = get_vm(seen).current_operations
+            if not busy or context.clock() - waiting.began >= context.waits.operation_seconds:
+                return seen
+            check_cancel(context)
+            context.say("message", f"{context.request.vm_name} is busy with {', '.join(busy)}: waiting")
+            delay = waiting.delay_seconds
+            waiting.delay_seconds = min(delay * 2, _LONGEST_SECONDS)
+            context.wait(delay)
 
 
 def find_changed(context: Context, vm: VM) -> tuple[Finding, ...]:

@@ -16,11 +16,12 @@ class RecordIntent(BaseTask):
     """
 
     NAME = "record_intent"
+    DURABLE = False
 
     def act(self, context: Context, **inputs: Any) -> None:
         """Append the intent once."""
         if not context.database.events.list(context.run_uuid, kind="intent"):
-            context.record("intent", context.request.to_json())
+            context.record_later("intent", context.request.to_json())
 
     def undo(self, context: Context) -> None:
         """Append that the reverts are through."""

@@ -70,6 +70,7 @@ class ReleaseSourceStorage(BaseTask):
 
     NAME = "release_source_storage"
     AFTER_SUBMIT = True
+    DURABLE = False
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
         """Return the UUIDs of the source's PBDs that are released."""

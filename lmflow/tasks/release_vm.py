@@ -21,6 +21,7 @@ class ReleaseVM(BaseTask):
 
     NAME = "release_vm"
     AFTER_SUBMIT = True
+    DURABLE = False
 
     def act(self, context: Context, **inputs: Any) -> None:
         """Remove it if it is ours."""

@@ -24,6 +24,7 @@ class RemoveSourceKernel(BaseTask):
 
     NAME = "remove_source_kernel"
     AFTER_SUBMIT = True
+    DURABLE = False
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
         """Return the paths that we removed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections.abc import Callable
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,16 +45,31 @@ class Steering:
     runs both are for all of them.
     """
 
-    __slots__ = ("stop", "wish")
+    __slots__ = ("_listeners", "stop", "wish")
 
     def __init__(self) -> None:
         self.stop = threading.Event()
         self.wish: CancelWish | None = None
+        self._listeners: dict[Callable[[], None], None] = {}
 
     def detach(self) -> None:
         """Let go of the run as soon as its step allows; what the pool has begun goes on."""
         self.stop.set()
+        self._tell()
 
     def cancel(self, by: str, reason: str = "") -> None:
         """Ask for a cancel; where it comes too late the run goes on to its true end."""
         self.wish = CancelWish(by, reason)
+        self._tell()
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call that one whenever something is wanted; it looks itself at what was wanted before."""
+        self._listeners[listener] = None
+
+    def forget(self, listener: Callable[[], None]) -> None:
+        """Call that one no more."""
+        self._listeners.pop(listener, None)
+
+    def _tell(self) -> None:
+        for listener in tuple(self._listeners):
+            listener()

@@ -23,6 +23,7 @@ class StripBaseMirror(BaseTask):
 
     NAME = "strip_base_mirror"
     AFTER_SUBMIT = True
+    DURABLE = False
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
         """Return the UUIDs of the disks whose key is gone."""

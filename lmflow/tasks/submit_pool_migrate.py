@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import uuid
 from collections.abc import Mapping
@@ -57,12 +58,17 @@ class SubmitPoolMigrate(BaseTask):
 
     NAME = "submit_pool_migrate"
     AFTER_SUBMIT = True
+    DURABLE = False
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:
         """Return whether a migration of ours is under way; RefusedError when the last look finds a reason."""
-        for _ in range(MAX_SENDS):
-            _ensure_fenced(context)
-            sight = wait_for_verdict(context, until_task=True)
+        with context.keeping(self.NAME, _Sending) as sending:
+            return self._bring_under_way(context, sending)
+
+    def _bring_under_way(self, context: Context, sending: _Sending) -> dict[str, Any]:
+        while sending.number < MAX_SENDS:
+            _ensure_fenced(context, sending)
+            sight = wait_for_verdict(context, until_task=True, parks=True)
             kind = sight.verdict.kind
             if kind is VerdictKind.UNKNOWN:
                 suspend_unknown(context, sight.verdict.because)
@@ -75,6 +81,7 @@ class SubmitPoolMigrate(BaseTask):
             check_cancel(context)
             snapshot = _look_before(context)
             check_copied(context, snapshot.vm)
+            sending.number += 1
             if self._send(context, snapshot):
                 return {"sent": True}
         raise FlowSuspended("unreachable", f"{MAX_SENDS} submits in a row did not reach the pool")
@@ -130,15 +137,21 @@ def _is_as_seen(context: Context, snapshot: Snapshot) -> bool:
     return now == then
 
 
-def _ensure_fenced(context: Context) -> None:
+@dataclasses.dataclass(slots=True)
+class _Sending:
+    """What the step remembers while it waits: how often it has sent, and behind which attempt the fence stands."""
+
+    number: int = 0
+    fenced_uuid: str = ""
+
+
+def _ensure_fenced(context: Context, sending: _Sending) -> None:
     """End the session that an attempt without a reply was sent in: what has not begun yet can then never begin."""
     attempt = context.database.attempts.latest(context.run_uuid)
-    if attempt is None or attempt.state != "intended":
+    if attempt is None or attempt.state != "intended" or attempt.uuid == sending.fenced_uuid:
         return
-    if attempt.session_uuid == context.connection.session_uuid:
-        context.fence_off()
-    else:
-        context.connection.end_session(attempt.session_uuid)
+    context.connection.end_session(attempt.session_uuid)
+    sending.fenced_uuid = attempt.uuid
 
 
 def _look_before(context: Context) -> Snapshot:
@@ -179,7 +192,7 @@ def _begin(context: Context, snapshot: Snapshot) -> Attempt:
     context.adopt_session()
     drives = [vbd.uuid for vbd in snapshot.vm.vbds if vbd.currently_attached and not vbd.empty]
     cards = [vif.uuid for vif in snapshot.vm.vifs if vif.currently_attached]
-    context.record(DEVICES, {"attached": drives + cards})
+    context.record_later(DEVICES, {"attached": drives + cards})  # in one transaction with the attempt
     context.check_hold()
     starts = {h.uuid: h.agent_start_time for h in snapshot.hosts}
     return context.database.attempts.begin(
@@ -214,7 +227,7 @@ def fail_stayed(context: Context, because: str, attempt: Attempt | None, task: T
             "error": error.to_json() if error else None,
             "cancelled": wish is not None,
         }
-        context.record("verdict", data)
+        context.record_later("verdict", data)  # in one transaction with what follows, or with the failure's reason
         if attempt is not None:
             context.database.attempts.ended(context.fence, attempt.uuid, "stayed")
     if data.get("cancelled"):

@@ -14,9 +14,12 @@ def remove_traces(context: Context) -> None:
     marks = [(a.task_uuid, a.uuid) for a in context.database.attempts.list(context.run_uuid)]
     changed = context.database.events.list(context.run_uuid, kind="change")
     marks += [("", mark) for mark in dict.fromkeys(str(e.data["attempt_id"]) for e in changed)]
-    for task_uuid, attempt_id in marks:
-        task = async_tasks.find_task(context.connection, task_uuid=task_uuid, attempt_id=attempt_id)
-        if task is None or task.status == "pending":
-            continue
-        if not async_tasks.destroy_task(context.connection, task.uuid):  # its reply was lost, and it is still there
-            async_tasks.destroy_task(context.connection, task.uuid)
+    for known_uuid, attempt_id in marks:
+        task_uuid = known_uuid
+        if not known_uuid:
+            with context.connection.look():
+                task = async_tasks.find_task(context.connection, attempt_id=attempt_id)
+            task_uuid = task.uuid if task is not None and task.status != "pending" else ""
+        # Once more where the reply was lost, and it is still there.
+        if task_uuid and not async_tasks.destroy_task(context.connection, task_uuid):
+            async_tasks.destroy_task(context.connection, task_uuid)

@@ -19,6 +19,7 @@ class ValidateTask(BaseTask):
     Running it twice asks twice. It changes nothing, so there is nothing to revert.
     """
 
+    DURABLE = False
     REQUIRES = ("snapshot",)
     GROUP: ClassVar[str]
 

@@ -21,6 +21,7 @@ class VerifyOnDestination(BaseTask):
 
     NAME = "verify_on_destination"
     AFTER_SUBMIT = True
+    DURABLE = False
     PROVIDES = "view"
 
     def act(self, context: Context, **inputs: Any) -> dict[str, Any]:

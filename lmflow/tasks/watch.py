@@ -26,7 +26,10 @@ class Sight:
 
 
 class Watch:
-    """A series of looks at one run's migration. It reads pool, witnesses and database, and changes nothing."""
+    """A series of looks at one run's migration. It reads pool, witnesses and database, and changes nothing.
+
+    ``looks`` is what the series has shown so far; a new one goes on from there.
+    """
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class Watch:
         request: MoveRequest,
         waits: Waits,
         clock: Callable[[], float] = time.monotonic,
+        looks: Looks | None = None,
     ) -> None:
         self._connection = connection
         self._database = database
@@ -44,18 +48,26 @@ class Watch:
         self._request = request
         self._waits = waits
         self._clock = clock
-        self._looks: Looks | None = None
+        self.looks = looks
 
     def look(self) -> Sight:
+        """Recall the latest attempt and look at it."""
+        return self.look_at(self.recall())
+
+    def recall(self) -> Attempt | None:
+        """Return the run's latest attempt, None before the first."""
+        return self._database.attempts.latest(self._run_uuid)
+
+    def look_at(self, attempt: Attempt | None) -> Sight:
         """Read task, VM and hosts, in this order, and the witnesses once the pool has settled; decide.
 
         The task is read before the VM: a VM read first could be from before the end that the task then shows.
         UnreachableError when the pool does not answer.
         """
-        attempt = self._database.attempts.latest(self._run_uuid)
-        task = self._find_task(attempt)
-        vm = reads.read_vm(self._connection, self._request.vm_uuid)
-        hosts = reads.read_hosts(self._connection)
+        with self._connection.look():
+            task = self._find_task(attempt)
+            vm = reads.read_vm(self._connection, self._request.vm_uuid, guest=False)
+            hosts = reads.read_hosts(self._connection)
         settled, overdue = self._settle(attempt, task, hosts)
         evidence = verdict.make_evidence(
             attempt,
@@ -85,13 +97,13 @@ class Watch:
 
     def _settle(self, attempt: Attempt | None, task: TaskView | None, hosts: tuple[Host, ...]) -> tuple[bool, bool]:
         if attempt is None or (task is not None and task.status == "pending"):
-            self._looks = None
+            self.looks = None
             return False, False
         now = self._clock()
         ends = (self._request.source_uuid, self._request.destination_uuid)
-        self._looks = verdict.look(self._looks, hosts, attempt=attempt, now=now, ends=ends)
-        settled = verdict.is_settled(self._looks, now=now, waits=self._waits)
-        return settled, verdict.is_overdue(self._looks, now=now, waits=self._waits)
+        self.looks = verdict.look(self.looks, hosts, attempt=attempt, now=now, ends=ends)
+        settled = verdict.is_settled(self.looks, now=now, waits=self._waits)
+        return settled, verdict.is_overdue(self.looks, now=now, waits=self._waits)
 
     def ask(self, hosts: tuple[Host, ...]) -> tuple[WitnessView, ...]:
         """Ask both hosts, the destination first: a copy that ends between the questions is then seen as under way."""

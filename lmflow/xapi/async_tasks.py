@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lmflow.exceptions import NoReplyError, SessionNotArmedError, XapiFailureError
+from lmflow.exceptions import NoReplyError, XapiFailureError
 from lmflow.models import TaskView
 from lmflow.xapi import records
 from lmflow.xapi.connection import Connection
@@ -65,15 +65,9 @@ def list_pending_migrations(conn: Connection, *, vm_uuid: str) -> tuple[TaskView
 def wait_for_change(conn: Connection, *, task_uuid: str, vm_uuid: str, timeout_seconds: float) -> None:
     """Block until the task or the VM changed, at most that long; the caller reads everything again afterwards.
 
-    The first call for a task and VM, and the first one after a new login, return at once. When the pool knows
-    neither object any more it returns at once as well. Raises UnreachableError when nobody answers.
+    The first call for a task and VM returns at once, and so does one while the pool or its session is lost.
     """
-    task_ref = _find_ref(conn, "task", task_uuid) if task_uuid else None
-    vm_ref = _find_ref(conn, "VM", vm_uuid) if vm_uuid else None
-    classes = [f"task/{task_ref}"] if task_ref else []
-    classes += [f"vm/{vm_ref}"] if vm_ref else []
-    if classes:
-        conn.wait_for_event(classes, (task_uuid, vm_uuid), timeout_seconds)
+    conn.wait_for_change(task_uuid=task_uuid, vm_uuid=vm_uuid, timeout_seconds=timeout_seconds)
 
 
 def destroy_task(conn: Connection, task_uuid: str) -> bool:
@@ -81,8 +75,9 @@ def destroy_task(conn: Connection, task_uuid: str) -> bool:
 
     Destroying a pending task would only mark it. Safe to repeat: a record that is gone stays gone.
     """
-    ref = _find_ref(conn, "task", task_uuid)
-    record = _find_record(conn, ref) if ref is not None else None
+    with conn.look():
+        ref = _find_ref(conn, "task", task_uuid)
+        record = _find_record(conn, ref) if ref is not None else None
     if record is None:
         return True
     if _is_pending(record):
@@ -109,10 +104,8 @@ def cancel_task(conn: Connection, task_uuid: str) -> bool:
     ref = _find_ref(conn, "task", task_uuid)
     if ref is None:
         return False
-    if not conn.armed:
-        raise SessionNotArmedError("task.cancel was not sent: this session may not change the pool")
     try:
-        conn.call_once("task.cancel", ref)
+        conn.call_once("task.cancel", ref, armed=True)
     except NoReplyError:
         return False
     except XapiFailureError as failure:

@@ -43,8 +43,13 @@ class Attendance:
     guest_live: bool | None
 
 
-def read_attendance(conn: Connection, vm_uuid: str) -> Attendance | None:
-    """Return what is shown of the VM now; None when the pool does not know it."""
+def read_attendance(conn: Connection, vm_uuid: str, *, guest: bool = True) -> Attendance | None:
+    """Return what is shown of the VM now; None when the pool does not know it. Its guest is read only if asked for."""
+    with conn.look():
+        return _read(conn, vm_uuid, guest=guest)
+
+
+def _read(conn: Connection, vm_uuid: str, *, guest: bool) -> Attendance | None:
     try:
         vm = conn.read("VM.get_record", conn.read("VM.get_by_uuid", vm_uuid))
     except XapiFailureError as failure:
@@ -53,7 +58,7 @@ def read_attendance(conn: Connection, vm_uuid: str) -> Attendance | None:
         raise
     cards = read_each(conn, "VIF", vm.get("VIFs", ())).values()
     drives = [each for each in read_each(conn, "VBD", vm.get("VBDs", ())).values() if not each.get("empty")]
-    guest = read_each(conn, "VM_guest_metrics", [vm.get("guest_metrics", "")])
+    agents = read_each(conn, "VM_guest_metrics", [vm.get("guest_metrics", "")] if guest else ())
     devices = {card["uuid"]: f"interface {card.get('device', '')}" for card in cards}
     devices |= {drive["uuid"]: f"{drive.get('type', 'Disk')} {drive.get('userdevice', '')}" for drive in drives}
     hosts = {ref: record["uuid"] for ref, record in read_each(conn, "host", [vm.get("resident_on", "")]).items()}
@@ -66,7 +71,7 @@ def read_attendance(conn: Connection, vm_uuid: str) -> Attendance | None:
         operations=tuple(_make_operation(str(name), _find_task(conn, task_ref)) for task_ref, name in shown),
         devices=devices,
         attached=frozenset(each["uuid"] for each in (*cards, *drives) if each.get("currently_attached")),
-        guest_live=next((bool(record.get("live")) for record in guest.values()), None),
+        guest_live=next((bool(record.get("live")) for record in agents.values()), None),
     )
 
 

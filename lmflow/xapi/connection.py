@@ -1,67 +1,67 @@
-"""A login to one pool: reads are repeated at most once, changing calls never."""
+"""A run's handle on the login to its pool: reads are repeated at most once, changing calls never."""
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import re
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import XenAPI
 
-from lmflow.exceptions import (
-    LoginError,
-    NoReplyError,
-    SessionNotArmedError,
-    UnreachableError,
-    XapiFailureError,
-)
+from lmflow.exceptions import NoReplyError, SessionNotArmedError, XapiFailureError
 from lmflow.models import PoolProfile, XapiError
-from lmflow.xapi.failures import CURED_BY_LOGIN, GONE, SESSION_INVALID, mask_failure, name_failure
-from lmflow.xapi.login import Login, log_in, log_out
-from lmflow.xapi.sdk import LostReplyError, OneShotSession
-from lmflow.xapi.wire import NotSentError, make_unreachable
+from lmflow.xapi.failures import SESSION_INVALID, mask_failure
+from lmflow.xapi.link import Link
+from lmflow.xapi.sdk import OneShotSession
+from lmflow.xapi.stream import Watcher
 
 ATTEMPT_HEADER = "X-Http-Other-Config-lmflow-attempt"
 
-_log = logging.getLogger(__name__)
 _READING = ("get_", "assert_", "compute_")
 _ATTEMPT_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-class Connection:
-    """A login to one pool through the official SDK with our own transport and session.
+class _Look:
+    """A look under way: no answer of it may be older than ``since`` (monotonic)."""
 
-    The SDK is not thread-safe: a lock is held around each request. Waiting for events has a session object and a
-    connection of its own, so that other threads go on reading meanwhile. Context manager: leaving it logs out.
-    ``may_migrate`` and ``denied`` are what ``lmflow.xapi.role`` read of our role, None before.
+    __slots__ = ("since",)
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+
+
+class Connection:
+    """One run's hold on a link to a pool, through the official SDK with our own transport and session.
+
+    A handle may change the pool only while it is *armed*: while the session for which its run has stored the UUID with
+    its lease is the link's present one. A new login, whoever needed it, disarms all handles. Context manager: leaving
+    it lets go of the link, and the last one logs out. One
+    thread at a time uses a handle.
     """
 
-    def __init__(self, profile: PoolProfile, password: Callable[[], str], login: Login, originator: str) -> None:
-        self.profile = profile
-        self.armed = False
-        self.may_migrate: bool | None = None
-        self.denied: tuple[str, ...] | None = None
-        self._password = password
-        self._originator = originator
-        self._lock = threading.RLock()
-        self._event_lock = threading.Lock()
+    def __init__(self, link: Link, let_go: Callable[[], None]) -> None:
+        self.profile: PoolProfile = link.profile
+        self._link = link
+        self._let_go = let_go
         self._closed = False
-        self._generation = 0
-        self._tokens: dict[tuple[str, str], str] = {}
-        self.pool_uuid = login.pool_uuid
-        self._take(login)
+        self._armed_in: int | None = None
+        self._armed_for = ""
+        self._look: _Look | None = None
+        self._watched: tuple[tuple[str, str], Watcher, threading.Event] | None = None
 
     @classmethod
     def open(cls, profile: PoolProfile, password: Callable[[], str], *, originator: str = "lmflow") -> Connection:
-        """Log in to the pool's coordinator, by any address of the profile.
+        """Log in to the pool's coordinator, by any address of the profile, on a link of its own.
 
         ``password`` is called at each login, and what it returns is not kept.
         Raises UnreachableError (``tried`` says what each address answered) or LoginError.
         """
-        return cls(profile, password, log_in(profile, password(), originator), originator)
+        link = Link.open(profile, password, originator)
+        return cls(link, link.close)
 
     def __repr__(self) -> str:
         return f"Connection({self.profile.name!r}, {self.address!r})"
@@ -72,70 +72,98 @@ class Connection:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
+    @property
+    def address(self) -> str:
+        """The host that we are logged in to."""
+        return self._link.address
+
+    @property
+    def pool_uuid(self) -> str:
+        """The pool behind the link, the same at each login."""
+        return self._link.pool_uuid
+
+    @property
+    def session_uuid(self) -> str:
+        """The link's present session. It names a session and cannot be used as one."""
+        return self._link.session_uuid
+
+    @property
+    def link(self) -> Link:
+        """The link that other handles share."""
+        return self._link
+
     # --- reading -------------------------------------------------------------------------------------------------
 
     def read(self, method: str, *args: Any) -> Any:
-        """Make a reading call and return its value as the SDK parsed it.
+        """Make a reading call and return its value as it was parsed.
 
         After SESSION_INVALID, HOST_IS_SLAVE, an emergency code or a lost connection: one new login, then the
         same read once more. A new login changes ``session_uuid`` and disarms.
         Raises UnreachableError when nobody answers, XapiFailureError (references replaced by UUIDs) on a failure.
         """
-        if not method.rpartition(".")[2].startswith(_READING) and method != "event.from":
+        if not method.rpartition(".")[2].startswith(_READING):
             raise ValueError(f"{method} is no reading call; it must not be repeated")
-        with self._lock:
-            self._require_open()
-            try:
-                return self._session.xenapi_request(method, args)
-            except (NotSentError, LostReplyError) as error:
-                lost = str(error)
-            except XenAPI.Failure as failure:
-                if failure.details[0] not in CURED_BY_LOGIN:
-                    raise self._refusal(failure, method) from None
-                lost = failure.details[0]
-            self._log_in_again(f"{method}: {lost}")
-            return self._read_last_time(method, args)
+        stream, look = self._link.stream, self._look
+        if look is not None:
+            found = stream.find(method, args, look.since)
+            if found is not None:
+                return found
+        mark = stream.mark()
+        value = self._link.read(method, *args)
+        if mark is not None:
+            stream.put(mark, method, args, value)
+        if look is not None:
+            look.since = time.monotonic()
+        return value
 
-    def _read_last_time(self, method: str, args: tuple[Any, ...]) -> Any:
+    @contextlib.contextmanager
+    def look(self) -> Iterator[None]:
+        """Let reads be answered by what the stream of events has told, where somebody watches and it is known.
+
+        An answer is as good as a call made then: never older than the beginning of the look, than an answer that the
+        look had before, or than a change that was made in it.
+        """
+        if self._look is not None:  # it is part of a look already
+            yield
+            return
+        self._look = _Look(time.monotonic())
         try:
-            return self._session.xenapi_request(method, args)
-        except NotSentError as error:
-            raise make_unreachable(self.profile, error) from None
-        except LostReplyError as error:
-            said = f"{self.address}: {error.cause}"
-        except XenAPI.Failure as failure:
-            code = failure.details[0]
-            if code == SESSION_INVALID or code not in CURED_BY_LOGIN:
-                raise self._refusal(failure, method) from None
-            said = f"{self.address}: {code}"
-        raise UnreachableError(f"pool {self.profile.name} does not answer {method}: {said}", tried=[said])
+            yield
+        finally:
+            self._look = None
 
     def name_failure(self, details: Sequence[str]) -> XapiError:
         """Return a failure in which each reference is replaced by a UUID, as far as the pool still knows it."""
-        with self._lock:
-            return name_failure(details, self.find_uuid)
+        return self._link.name_failure(details)
 
     def find_uuid(self, class_name: str, reference: str) -> str | None:
         """Ask once for an object's UUID, without a new login; None when that does not work."""
-        with self._lock:
-            try:
-                return str(self._session.xenapi_request(f"{class_name}.get_uuid", (reference,)))
-            except (NotSentError, LostReplyError, XenAPI.Failure):
-                return None
-
-    def _refusal(self, failure: XenAPI.Failure, method: str) -> XapiFailureError:
-        error = self.name_failure(failure.details)
-        return XapiFailureError(error.code, error.params, call=method)
+        stream = self._link.stream
+        mark = stream.mark()
+        uuid = self._link.find_uuid(class_name, reference)
+        if mark is not None and uuid is not None:
+            stream.put(mark, f"{class_name}.get_uuid", (reference,), uuid)
+        return uuid
 
     # --- changing ------------------------------------------------------------------------------------------------
 
-    def arm(self) -> None:
-        """Allow changing calls in the present session; the runner has stored ``session_uuid`` with its lease."""
-        with self._lock:
-            self.armed = True
+    @property
+    def armed(self) -> bool:
+        """Say whether changing calls may be sent now."""
+        return not self._closed and not self._link.closed and self._armed_in == self._link.generation
+
+    def arm(self, session_uuid: str = "") -> None:
+        """Allow changing calls in that session, '' for the present one: its UUID is stored with the run's lease.
+
+        Nothing is allowed when another run's login has taken that session's place in the meantime.
+        """
+        with self._link.lock:
+            if not self._closed and session_uuid in ("", self._link.session_uuid):
+                self._armed_in = self._link.generation
+                self._armed_for = self._link.session_uuid
 
     def start(self, method: str, *args: Any, attempt_id: str) -> str:
-        """Send ``Async.<method>`` exactly once, on a connection of its own, and return the task's REFERENCE.
+        """Send ``Async.<method>`` exactly once and return the task's REFERENCE.
 
         The attempt id goes in a header that XAPI copies into the task's other_config.
         Raises SessionNotArmedError or UnreachableError (nothing was sent), XapiFailureError (XAPI refused it,
@@ -143,214 +171,141 @@ class Connection:
         """
         if not _ATTEMPT_ID.fullmatch(attempt_id):
             raise ValueError("an attempt id holds letters, digits, dots, dashes and underscores only")
-        with self._lock:
+        call = f"Async.{method}"
+        with self._link.lock:
             self._require_armed(method)
-            sender = self._make_session(headers=[(ATTEMPT_HEADER, attempt_id)])
-            try:
-                return self._send_once(sender, f"Async.{method}", args)
-            finally:
-                sender.close()
-
-    def _send_once(self, sender: OneShotSession, call: str, args: tuple[Any, ...]) -> str:
-        try:
-            reference = sender.xenapi_request(call, args)
-        except NotSentError as error:
-            raise make_unreachable(self.profile, error) from None
-        except LostReplyError as error:
-            raise NoReplyError(call, error.cause) from None
-        except XenAPI.Failure as failure:
-            self.armed = self.armed and failure.details[0] != SESSION_INVALID
-            error_said = mask_failure(failure.details)
-            raise XapiFailureError(error_said.code, error_said.params, call=call) from None
+            session = self._link.session
+            with session.carrier.marked((ATTEMPT_HEADER, attempt_id)):
+                reference = self._send(session, call, args)
         if not isinstance(reference, str) or not reference.startswith("OpaqueRef:"):
             raise NoReplyError(call, "the reply names no task")
         return reference
 
-    def call_once(self, method: str, *args: Any) -> None:
-        """Make one short idempotent call (task.destroy, task.cancel) once, in the present session, armed or not.
+    def call_once(self, method: str, *args: Any, armed: bool = False) -> None:
+        """Make one short idempotent call (task.destroy, task.cancel) once, in the present session.
 
-        Raises UnreachableError (not sent), NoReplyError or XapiFailureError.
+        ``armed``: only if it may change the pool. Raises SessionNotArmedError or UnreachableError (not sent),
+        NoReplyError or XapiFailureError.
         """
-        with self._lock:
-            self._require_open()
-            self._call(method, args)
+        with self._link.lock:
+            self._link.require_open()
+            if armed:
+                self._require_armed(method)
+            self._send(self._link.session, method, args)
 
-    def call_idempotent(self, method: str, *args: Any) -> Any:
+    def call_idempotent(self, method: str, *args: Any, apart: bool = False) -> Any:
         """Make one changing call once, in the armed session, and return its value; the caller may make it again.
 
-        For calls that take as long as their work and do no harm when they come twice. Raises SessionNotArmedError
-        or UnreachableError (not sent), NoReplyError, XapiFailureError (SESSION_INVALID included: no effect).
+        For calls that do no harm when they come twice. ``apart``: it takes as long as its work, so it gets a connection
+        of its own for that time, and nobody waits for it. Raises SessionNotArmedError or UnreachableError (not sent),
+        NoReplyError, XapiFailureError (SESSION_INVALID included: no effect).
         """
-        with self._lock:
+        with self._link.lock:
             self._require_armed(method)
-            return self._call(method, args)
+            if not apart:
+                return self._send(self._link.session, method, args)
+            session = self._link.make_session()
+        try:  # in the session that it was armed for, whatever becomes of it meanwhile
+            return self._send(session, method, args)
+        finally:
+            session.close()
 
     def _require_armed(self, method: str) -> None:
-        if self._closed or not self.armed:
+        if not self.armed:
             raise SessionNotArmedError(f"{method} was not sent: this session may not change the pool")
 
-    def _call(self, method: str, args: tuple[Any, ...]) -> Any:
+    def _send(self, session: OneShotSession, method: str, args: tuple[Any, ...]) -> Any:
+        generation = self._link.generation
         try:
-            return self._session.xenapi_request(method, args)
-        except NotSentError as error:
-            raise make_unreachable(self.profile, error) from None
-        except LostReplyError as error:
-            raise NoReplyError(method, error.cause) from None
+            return self._link.send(session, method, args)
         except XenAPI.Failure as failure:
-            self.armed = self.armed and failure.details[0] != SESSION_INVALID
+            if failure.details[0] == SESSION_INVALID and self._armed_in == generation:
+                self._armed_in = None
             said = mask_failure(failure.details)
-            raise XapiFailureError(said.code, said.params, call=method) from None
+        finally:
+            if self._look is not None:
+                self._look.since = time.monotonic()
+        raise XapiFailureError(said.code, said.params, call=method)
+
+    # --- sessions ------------------------------------------------------------------------------------------------
 
     def end_session(self, session_uuid: str) -> bool:
-        """End ANOTHER session of the pool: from its next call on, its owner gets SESSION_INVALID.
+        """Make sure that a session of the pool is over: from its next call on, its owner gets SESSION_INVALID.
 
         True: it is over, ended now or unknown to the pool ('' names none: its owner never was armed). Calls it
-        had dispatched go on. Raises UnreachableError when that cannot be told, ValueError for our own session.
+        had dispatched go on. Where it is our own present one, a new login comes first, and disarms; the other runs on
+        the link lose nothing by it but that they have to be armed again. Raises UnreachableError or LoginError when
+        that cannot be told.
         """
         if not session_uuid:
             return True
-        with self._lock:
-            for _ in range(2):
-                if session_uuid == self.session_uuid:
-                    raise ValueError("this would end our own session")
-                reference = self._find_session(session_uuid)
-                if reference is None or log_out(self._session, reference):
-                    return True
-            if self._find_session(session_uuid) is None:
-                return True
-        raise UnreachableError(
-            f"pool {self.profile.name} did not say that session {session_uuid} is over",
-            tried=[f"{self.address}: session.logout"],
-        )
+        with self._link.lock:
+            if session_uuid == self._link.session_uuid:
+                self._link.log_in_again("our own session is to be ended")
+            self._link.end_session(session_uuid)
+        return True
 
-    def _find_session(self, session_uuid: str) -> str | None:
-        try:
-            return str(self.read("session.get_by_uuid", session_uuid))
-        except XapiFailureError as failure:
-            if failure.xapi_code in GONE:
-                return None
-            raise UnreachableError(
-                f"pool {self.profile.name} does not show session {session_uuid}: {failure.xapi_code}",
-                tried=[f"{self.address}: {failure.xapi_code}"],
-            ) from None
+    def fence_off(self) -> None:
+        """End the session that this handle was last armed for, whether or not it still is the link's present one.
 
-    # --- waiting -------------------------------------------------------------------------------------------------
-
-    def wait_for_event(self, classes: Sequence[str], key: tuple[str, str], timeout_seconds: float) -> None:
-        """Block in event.from until something of ``classes`` changed or the time is over.
-
-        The token of ``key`` says what was seen before; without one the call returns at once with what is there.
-        A lost session or connection: one new login, no token any more, and back to the caller, who reads again.
+        What was sent in it and has not begun can then never begin. Disarms; raises what ``end_session`` raises.
         """
-        seconds = max(0.0, timeout_seconds)  # XAPI blocks for ever on a negative one
-        with self._event_lock:
-            with self._lock:
-                self._require_open()
-                generation, token = self._generation, self._tokens.get(key, "")
-                waiter = self._waiter
-            waiter.carrier.read_seconds = seconds + self.profile.read_timeout_seconds
-            try:
-                lost, seen = self._ask_for_events(waiter, (list(classes), token, seconds), key)
-                with self._lock:
-                    if self._generation != generation:
-                        return  # another thread has a new session already: what we saw belongs to the old one
-                    if lost:
-                        self._log_in_again(f"event.from: {lost}")
-                    elif seen:
-                        self._tokens[key] = seen
-            finally:
-                self._drop(waiter)
-
-    def _ask_for_events(self, waiter: OneShotSession, args: tuple[Any, ...], key: tuple[str, str]) -> tuple[str, str]:
-        """Return why a new login is needed ('' for no need) and the new token ('' for none)."""
-        try:
-            batch = waiter.xenapi_request("event.from", args)
-        except (NotSentError, LostReplyError) as error:
-            return str(error), ""
-        except XenAPI.Failure as failure:
-            return self._judge_event_failure(failure, key), ""
-        return "", str(batch["token"])
-
-    def _drop(self, waiter: OneShotSession) -> None:
-        """Close a waiter's connection when its session is no longer ours, or on its way out."""
-        with self._lock:
-            if self._closed or waiter is not self._waiter:
-                waiter.close()
-
-    def _judge_event_failure(self, failure: XenAPI.Failure, key: tuple[str, str]) -> str:
-        """Return why a new login is needed, '' when a new token will do."""
-        code = failure.details[0]
-        if code in CURED_BY_LOGIN:
-            return str(code)
-        with self._lock:
-            self._tokens.pop(key, None)
-        if code in ("EVENT_FROM_TOKEN_PARSE_FAILURE", "EVENTS_LOST"):
-            return ""
-        raise self._refusal(failure, "event.from") from None
-
-    # --- the session ---------------------------------------------------------------------------------------------
-
-    def session_reference(self) -> str:
-        """Return the present session's reference: for the witness's URL only; a local variable, never shown."""
-        with self._lock:
-            return self._session.handle or ""
-
-    def close(self) -> None:
-        """Log out, best effort, and close the connections; never raises because the pool is away."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            self.armed = False
-            log_out(self._session, self._session.handle or "")
-            self._session.close()
-            self._close_idle_waiter()
-
-    def _close_idle_waiter(self) -> None:
-        """Close the waiter unless a thread waits with it just now; that one closes it when it wakes."""
-        if self._event_lock.acquire(blocking=False):
-            try:
-                self._waiter.close()
-            finally:
-                self._event_lock.release()
+        with self._link.lock:
+            self._armed_in = None
+            self.end_session(self._armed_for or self._link.session_uuid)
 
     def login_again(self) -> None:
         """Replace our own session by a new one, and end the old one: what was sent in it can no longer begin.
 
         Disarms. Raises UnreachableError or LoginError, and then the old session may still be alive.
         """
-        with self._lock:
-            self._log_in_again("asked for")
+        with self._link.lock:
+            self._link.log_in_again("asked for")
 
-    def _require_open(self) -> None:
-        if self._closed:
-            raise UnreachableError(f"the connection to pool {self.profile.name} is closed")
+    def session_reference(self) -> str:
+        """Return the present session's reference: for the witness's URL only; a local variable, never shown."""
+        with self._link.lock:
+            return self._link.session.handle or ""
 
-    def _log_in_again(self, why: str) -> None:
-        """Replace the session; the caller holds the lock. The old one is ended, if the pool still has it."""
-        self._require_open()
-        _log.info("pool %s: new login (%s)", self.profile.name, why)
-        self.armed = False
-        self._tokens.clear()
-        self._generation += 1
-        old = self._session
-        old.close()
-        login = log_in(self.profile, self._password(), self._originator, first=self.address)
-        if login.pool_uuid != self.pool_uuid:
-            log_out(login.session, login.session.handle or "")
-            login.session.close()
-            raise LoginError(f"{login.address} now belongs to another pool ({login.pool_uuid})")
-        self._close_idle_waiter()
-        self._take(login)
-        log_out(self._session, old.handle or "")
+    # --- waiting -------------------------------------------------------------------------------------------------
 
-    def _take(self, login: Login) -> None:
-        self._session = login.session
-        self.session_uuid = login.session_uuid
-        self.address = login.address
-        self._waiter = self._make_session()
+    def watch(self, *, task_uuid: str, vm_uuid: str, wake: Callable[[], None]) -> Watcher:
+        """Have ``wake`` called, from another thread, when something changed that may matter; '' names none.
 
-    def _make_session(self, headers: Sequence[tuple[str, str]] = ()) -> OneShotSession:
-        """Return a session object with a connection of its own in the present session."""
-        reference = self._session.handle or ""
-        return OneShotSession(self.profile, self.address, reference=reference, headers=headers)
+        That is: the task's status or whether it can be cancelled, the VM's state, host or operations, a host's start
+        of its toolstack, ``enabled`` or ``live``; that an object is gone, the session is new or the stream of events
+        broken; never mere progress. It may come without cause. ``wake`` returns soon and raises nothing.
+        """
+        return self._link.stream.watch(task_uuid=task_uuid, vm_uuid=vm_uuid, wake=wake)
+
+    def wait_for_change(self, *, task_uuid: str, vm_uuid: str, timeout_seconds: float) -> None:
+        """Block until ``watch`` would wake or the task made progress, at most that long.
+
+        The first wait for these two returns at once: the caller looks before it waits.
+        """
+        key = (task_uuid, vm_uuid)
+        if self._watched is None or self._watched[0] != key:
+            self._unwatch()
+            changed = threading.Event()
+            stream = self._link.stream
+            watcher = stream.watch(task_uuid=task_uuid, vm_uuid=vm_uuid, wake=changed.set, progress=changed.set)
+            self._watched = (key, watcher, changed)
+            return
+        changed = self._watched[2]
+        changed.wait(max(0.0, timeout_seconds))
+        changed.clear()
+
+    def _unwatch(self) -> None:
+        watched, self._watched = self._watched, None
+        if watched is not None:
+            watched[1].close()
+
+    def close(self) -> None:
+        """Let go of the link, best effort; never raises because the pool is away."""
+        with self._link.lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._armed_in = None
+        self._unwatch()
+        self._let_go()

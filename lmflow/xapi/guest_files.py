@@ -106,4 +106,4 @@ def _is_same_path(named: str, path: str) -> bool:
 
 def _call(conn: Connection, host_uuid: str, function: str, args: Mapping[str, str]) -> str:
     host_ref = conn.read("host.get_by_uuid", host_uuid)
-    return str(conn.call_idempotent("host.call_plugin", host_ref, PLUGIN, function, dict(args)))
+    return str(conn.call_idempotent("host.call_plugin", host_ref, PLUGIN, function, dict(args), apart=True))

@@ -27,6 +27,7 @@ class Login:
     address: str
     session_uuid: str
     pool_uuid: str
+    pool_reference: str = dataclasses.field(repr=False)
 
 
 def log_in(profile: PoolProfile, password: str, originator: str, *, first: str = "") -> Login:
@@ -96,7 +97,7 @@ def _log_in_at(profile: PoolProfile, address: str, password: str, originator: st
             if session.handle:
                 log_out(session, session.handle)
             session.close()
-    return Login(session, address, str(session_uuid), str(pool_uuid))
+    return Login(session, address, str(session_uuid), str(pool_uuid), str(pools[0]))
 
 
 def _judge(profile: PoolProfile, address: str, details: list[str]) -> str:

@@ -36,15 +36,19 @@ def list_hosts(conn: Connection) -> tuple[Host, ...]:
     return read_hosts(conn)
 
 
-def read_vm(conn: Connection, vm_uuid: str) -> VM | None:
-    """Return the VM with its guest's features, without disks and interfaces; None when the pool does not know it."""
+def read_vm(conn: Connection, vm_uuid: str, *, guest: bool = True) -> VM | None:
+    """Return the VM with its guest's features, without disks and interfaces; None when the pool does not know it.
+
+    Without ``guest`` what the guest reported is not read: ``can_suspend`` is None then where that decides.
+    """
     found = find_by_uuid(conn, "VM", vm_uuid)
     if found is None:
         return None
     record = found[1]
     host_refs = {record.get("resident_on", ""), record.get("scheduled_to_be_resident_on", "")}
     uuids = {ref: conn.read("host.get_uuid", ref) for ref in sorted(host_refs) if not records.is_null(ref)}
-    return records.make_vm(record, uuids, guest_metrics=_find_named(conn, record, "VM_guest_metrics"))
+    guest_metrics = _find_named(conn, record, "VM_guest_metrics") if guest else None
+    return records.make_vm(record, uuids, guest_metrics=guest_metrics)
 
 
 def find_claim(conn: Connection, vm_uuid: str) -> str:

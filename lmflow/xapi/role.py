@@ -35,23 +35,23 @@ That also unplugs, destroys and marks PBDs; marking them comes with the role tha
 
 
 def find_may_migrate(conn: Connection) -> bool | None:
-    """Say whether we may call pool_migrate; None when that cannot be read. Read once in a connection.
+    """Say whether we may call pool_migrate; None when that cannot be read. Read once in a session.
 
     A role that is taken away or given meanwhile does not show in a session that is open, in XAPI's own checks either.
     """
-    if conn.may_migrate is None:
+    if conn.link.may_migrate is None:
         _read(conn)
-    return conn.may_migrate
+    return conn.link.may_migrate
 
 
 def find_denied(conn: Connection) -> tuple[str, ...]:
     """Return what we may not call of ``PREPARING`` and ``TIDYING``; none when that cannot be read.
 
-    Read once in a connection.
+    Read once in a session.
     """
-    if conn.denied is None:
+    if conn.link.denied is None:
         _read(conn)
-    return conn.denied or ()
+    return conn.link.denied or ()
 
 
 def _read(conn: Connection) -> None:
@@ -59,7 +59,7 @@ def _read(conn: Connection) -> None:
         session: records.Record = conn.read("session.get_record", conn.session_reference())
     except XapiFailureError:
         return  # the role may not even read that, or the session was replaced just now
-    conn.may_migrate, conn.denied = may_migrate(session), list_denied(session)
+    conn.link.may_migrate, conn.link.denied = may_migrate(session), list_denied(session)
 
 
 def may_migrate(session: records.Record) -> bool | None:

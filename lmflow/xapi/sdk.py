@@ -7,22 +7,24 @@ repeats the call up to three times. A repeated VM.pool_migrate is a second migra
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import logging
 import re
 import time
 import xmlrpc.client
 import zlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 from xml.parsers.expat import ExpatError
 
 import XenAPI
 
 from lmflow.models import PoolProfile
-from lmflow.xapi.wire import HostConnection, open_connection
+from lmflow.xapi.wire import HostConnection, NotSentError, open_connection
 
 _log = logging.getLogger(__name__)
+_Reply = TypeVar("_Reply")
 
 _SESSION_IN_URL = re.compile(r"session_id=[^&\s\"'<>]*")
 _UNREADABLE = (
@@ -50,14 +52,13 @@ class OneShotTransport(xmlrpc.client.Transport):
 
     user_agent = "lmflow"
 
-    def __init__(
-        self, profile: PoolProfile, address: str, *, read_seconds: float, headers: Sequence[tuple[str, str]] = ()
-    ) -> None:
-        super().__init__(headers=list(headers))
+    def __init__(self, profile: PoolProfile, address: str, *, read_seconds: float) -> None:
+        super().__init__()
         self.read_seconds = read_seconds
         self._profile = profile
-        self._address = address
+        self.address = address
         self._kept: HostConnection | None = None
+        self._interrupted = False
 
     def make_connection(self, host: Any) -> HostConnection:
         """Return the kept connection if it is still good, else a new one; raises NotSentError."""
@@ -67,18 +68,34 @@ class OneShotTransport(xmlrpc.client.Transport):
         self.close()
         self._kept = open_connection(
             self._profile,
-            self._address,
+            self.address,
             connect_seconds=self._profile.connect_timeout_seconds,
             read_seconds=self.read_seconds,
         )
+        if self._interrupted:
+            self.close()
+            raise NotSentError(self.address, "interrupted")
         return self._kept
 
     def request(self, host: Any, handler: str, request_body: Any, verbose: bool = False) -> Any:
         """Send once and read the reply; raises NotSentError or LostReplyError, and never sends again."""
+        return self._exchange(lambda: self.single_request(host, handler, request_body, verbose))
+
+    def post(self, path: str, body: bytes, content_type: str) -> tuple[int, bytes]:
+        """Send a body once and return the reply's HTTP status and its bytes; raises NotSentError or LostReplyError."""
+        return self._exchange(lambda: self._post(path, body, content_type))
+
+    def _post(self, path: str, body: bytes, content_type: str) -> tuple[int, bytes]:
+        connection = self.make_connection(self.address)
+        connection.request("POST", path, body, {"Content-Type": content_type, "User-Agent": self.user_agent})
+        response = connection.getresponse()
+        return response.status, response.read()
+
+    def _exchange(self, send: Callable[[], _Reply]) -> _Reply:
         cause = ""
         answered = False
         try:
-            reply = self.single_request(host, handler, request_body, verbose)
+            reply = send()
             answered = True
         except TimeoutError:
             cause = f"no reply within {self.read_seconds:g} s"
@@ -96,6 +113,22 @@ class OneShotTransport(xmlrpc.client.Transport):
         if not answered:
             raise LostReplyError(cause)
         return reply
+
+    @contextlib.contextmanager
+    def marked(self, *headers: tuple[str, str]) -> Iterator[None]:
+        """Send these headers too with what is requested meanwhile."""
+        self._headers = list(headers)
+        try:
+            yield
+        finally:
+            self._headers = []
+
+    def interrupt(self) -> None:
+        """Let a request that waits for its reply lose it at once, and send none any more; from any thread."""
+        self._interrupted = True  # before the look for a connection: one that is being made looks at this afterwards
+        kept = self._kept
+        if kept is not None:
+            kept.interrupt()
 
     def close(self) -> None:
         """Close the connection, if any."""
@@ -117,11 +150,8 @@ class OneShotSession(XenAPI.Session):
         *,
         reference: str = "",
         read_seconds: float | None = None,
-        headers: Sequence[tuple[str, str]] = (),
     ) -> None:
-        self.carrier = OneShotTransport(
-            profile, address, read_seconds=read_seconds or profile.read_timeout_seconds, headers=headers
-        )
+        self.carrier = OneShotTransport(profile, address, read_seconds=read_seconds or profile.read_timeout_seconds)
         host = f"[{address}]" if ":" in address and not address.startswith("[") else address
         super().__init__(f"{profile.scheme}://{host}:{profile.port}", transport=self.carrier)
         self._session = reference
@@ -137,7 +167,7 @@ class OneShotSession(XenAPI.Session):
             reply = getattr(self, method)(*params)
         finally:
             _log.debug("%s took %.3f s", method, time.monotonic() - started)
-        return self._unwrap(reply, method, params)
+        return self.unwrap(reply, method, params)
 
     def close(self) -> None:
         """Close the connection; the session itself goes on."""
@@ -149,7 +179,8 @@ class OneShotSession(XenAPI.Session):
     def _logout(self) -> Any:
         return self.call("session.logout", self._session)
 
-    def _unwrap(self, reply: Any, method: str, params: Sequence[Any]) -> Any:
+    def unwrap(self, reply: Any, method: str, params: Sequence[Any]) -> Any:
+        """Return the value of XAPI's envelope; raises XenAPI.Failure (secrets masked) or LostReplyError."""
         if isinstance(reply, dict) and reply.get("Status") == "Success" and "Value" in reply:
             return reply["Value"]
         details = reply.get("ErrorDescription") if isinstance(reply, dict) else None

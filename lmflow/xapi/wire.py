@@ -6,6 +6,7 @@ opens a connection behind our back.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import http.client
@@ -73,6 +74,13 @@ class HostConnection(http.client.HTTPConnection):
         """Bound each wait for bytes of a reply from now on."""
         if self.sock is not None:
             self.sock.settimeout(seconds)
+
+    def interrupt(self) -> None:
+        """End whatever is under way on the socket, from any thread; whoever waits there finds it closed."""
+        sock = self.sock
+        if sock is not None:
+            with contextlib.suppress(OSError):  # it is closed already
+                sock.shutdown(socket.SHUT_RDWR)
 
     def is_idle(self) -> bool:
         """Say whether the connection may carry another request: open, and nothing unasked arrived on it.

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.invariants import Invariants
-from tests.support.kills import kill, kill_at_hold, kill_when_atom_begins, kill_when_progress, pause, query, wait_until
+from tests.support.kills import kill, kill_at_hold, kill_at_step, kill_when_progress, pause, query, wait_until
 from tests.support.pool import SimulatedPool
 from tests.support.scene import COMMAND_SECONDS, Command, Scene
 from tests.support.worlds import get_item, write_world
@@ -118,19 +118,16 @@ def _is_uncancellable(pool: SimulatedPool) -> bool:
     return any(t["status"] == "pending" and not t["allowed_operations"] and t["progress"] > 0.5 for t in tasks)
 
 
-@pytest.mark.parametrize("atom", ["validate_host", "connect_storage"])
+@pytest.mark.parametrize("atom", ["validate", "connect_storage"])
 def test_54_an_interrupted_run_is_taken_up_and_cancelled_before_anything_is_sent(
     simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, atom: str
 ) -> None:
     pool = simulator(write_world(tmp_path / "p.json", unplug_b))
-    call = {"validate_host": "host.get_all_records", "connect_storage": "PBD.plug"}[atom]
-    pool.control("POST", "/hold", {"call": call, "nth": 3 if atom == "validate_host" else 1, "point": "request_read"})
-    owner = begin(scene)
     if atom == "connect_storage":
-        kill_at_hold(pool, scene, owner, point="request_read", call=call)
+        pool.control("POST", "/hold", {"call": "PBD.plug", "nth": 1, "point": "request_read"})
+        kill_at_hold(pool, scene, begin(scene), point="request_read", call="PBD.plug")
     else:
-        pool.control("POST", "/release", {})
-        assert kill_when_atom_begins(scene, owner, atom)
+        assert kill_at_step(scene, atom, "migrate", "v", "--to", "B", "--request-id", "r")
     asked = lmflow("cancel", "r")
     assert asked.returncode == 0, asked.stdout + asked.stderr
     assert pool.audit("VM.pool_migrate") == []
@@ -264,8 +261,7 @@ def test_a_request_for_one_run_cancels_no_other_that_is_resumed_with_it(
     pool = simulator(write_world(tmp_path / "p.json", add_w))
     for vm, phase in (("v", "copy"), ("w", "suspend")):
         pool.control("POST", "/phase_faults", {"phase": phase, "kind": "hold", "vm": pool.uuid("VM", vm)})
-        owner = scene.popen("migrate", vm, "--to", "B", "--request-id", vm)
-        assert kill_when_atom_begins(scene, owner, "await_pool_migrate")
+        assert kill_at_step(scene, "await_pool_migrate", "migrate", vm, "--to", "B", "--request-id", vm)
     assert wait_until_late(pool), "w is in its last phase"
     asking = scene.popen("cancel", "w", "--reason", "w only")
     wait_until(lambda: bool(query(scene, "select 1 from lmflow_control")), asking, "the request")

@@ -27,7 +27,7 @@ from tests.support.claims import (
 )
 from tests.support.embedding import open_client
 from tests.support.invariants import Invariants
-from tests.support.kills import kill, kill_at_hold, kill_when_atom_begins, wait_until
+from tests.support.kills import kill, kill_at_hold, kill_at_step, wait_until
 from tests.support.pool import SimulatedPool, is_reading
 from tests.support.scene import COMMAND_SECONDS, Command, Scene
 from tests.support.worlds import get_item, write_world
@@ -324,8 +324,7 @@ def test_a_mark_that_comes_while_the_rules_are_asked_refuses_with_only_reads(
     simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
 ) -> None:
     pool = simulator(write_world(tmp_path / "p.json"))
-    child = scene.popen(*MOVE)
-    if kill_when_atom_begins(scene, child, "record_intent"):
+    if kill_at_step(scene, "record_intent", *MOVE):
         put_mark(pool)
         seen = len(pool.audit())
         done = lmflow("resume", "r")

@@ -11,7 +11,7 @@ from subprocess import CompletedProcess
 from lmflow.flows.versions import CURRENT, OLDEST
 from tests.support.claims import PUT
 from tests.support.invariants import Invariants
-from tests.support.kills import kill_when_atom_begins, query
+from tests.support.kills import kill_at_step, query
 from tests.support.pool import SimulatedPool
 from tests.support.scene import Scene
 from tests.support.worlds import write_world
@@ -35,8 +35,7 @@ def test_nothing_is_written_of_a_run_with_flows_of_another_version(
 ) -> None:
     invariants.open_runs = True
     pool = simulator(write_world(tmp_path / "p.json"))
-    owner = scene.popen("migrate", "v", "--to", "B", "--request-id", "r")
-    assert kill_when_atom_begins(scene, owner, "validate_vm"), scene.read_output(owner)
+    assert kill_at_step(scene, "validate", "migrate", "v", "--to", "B", "--request-id", "r")
     age(scene, OLDEST - 1)
     before = [query(scene, f"select * from {table}") for table in TABLES]  # noqa: S608 - names of ours
     for words in (("resume", "r"), ("cancel", "r"), ("resolve", "r", "--on", "A", "--reason", "I looked")):
@@ -51,8 +50,7 @@ def test_a_run_of_the_version_before_is_resumed_as_it_was_begun(
     simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
 ) -> None:
     pool = simulator(write_world(tmp_path / "p.json"))
-    owner = scene.popen("migrate", "v", "--to", "B", "--request-id", "r")
-    assert kill_when_atom_begins(scene, owner, "validate_vm"), scene.read_output(owner)
+    assert kill_at_step(scene, "validate", "migrate", "v", "--to", "B", "--request-id", "r")
     age(scene, OLDEST)
     done = lmflow("resume", "r")
     assert done.returncode == 0, done.stdout + done.stderr

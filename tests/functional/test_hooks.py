@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.invariants import Invariants
-from tests.support.kills import kill, kill_when_atom_begins, query, wait_until
+from tests.support.kills import kill, kill_at_step, query, wait_until
 from tests.support.pool import SimulatedPool
 from tests.support.scene import COMMAND_SECONDS, Command, Scene
 from tests.support.worlds import write_world
@@ -228,8 +228,7 @@ def test_one_that_was_cut_short_is_called_again_and_one_that_is_over_is_not(
     assert wait_until(lambda: len(read_log(scene, "before")) == 2, owner, "the hook"), scene.read_output(owner)
     kill(owner)
     gate.touch()
-    again = scene.popen("resume", "r")
-    assert kill_when_atom_begins(scene, again, "conclude"), scene.read_output(again)
+    assert kill_at_step(scene, "conclude", "resume", "r")
     done = lmflow("resume", "r")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [json.loads(line)["attempt"] for line in read_log(scene, "before")[::2]] == [1, 2]

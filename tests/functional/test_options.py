@@ -17,7 +17,7 @@ from lmflow.api import Finding, RefusedError, UsageError
 from tests.support.admin import as_admin
 from tests.support.embedding import open_client
 from tests.support.invariants import Invariants
-from tests.support.kills import kill_when_atom_begins, kill_when_progress, query, wait_until
+from tests.support.kills import kill_at_step, kill_when_progress, query, wait_until
 from tests.support.pool import SimulatedPool
 from tests.support.scene import COMMAND_SECONDS, Command, Scene
 from tests.support.worlds import get_item, write_world
@@ -320,8 +320,7 @@ def test_what_does_not_come_after_the_move_is_warned_of_and_not_repaired(
     simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
 ) -> None:
     pool = simulator(write_world(tmp_path / "p.json"))
-    owner = scene.popen(*MOVE)
-    assert kill_when_atom_begins(scene, owner, "verify_on_destination"), scene.read_output(owner)
+    assert kill_at_step(scene, "verify_on_destination", *MOVE)
     (card,) = pool.records("VIF").values()
     pool.control("POST", "/object", {"class": "VIF", "uuid": card["uuid"], "fields": {"currently_attached": False}})
     ghost = {"current_operations": {"OpaqueRef:t": "pool_migrate"}}
@@ -345,8 +344,7 @@ def test_a_migration_that_somebody_else_has_begun_since_is_no_ghost(
     simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path
 ) -> None:
     pool = simulator(write_world(tmp_path / "p.json"))
-    owner = scene.popen(*MOVE)
-    assert kill_when_atom_begins(scene, owner, "verify_on_destination"), scene.read_output(owner)
+    assert kill_at_step(scene, "verify_on_destination", *MOVE)
     (card,) = pool.records("VIF").values()
     pool.control("POST", "/object", {"class": "VIF", "uuid": card["uuid"], "fields": {"currently_attached": False}})
     with as_admin(pool) as call:

@@ -17,7 +17,7 @@ from lmflow.db.clock import Now
 from lmflow.db.database import Database, Fence
 from lmflow.db.owner import current_owner
 from lmflow.exceptions import FlowSuspended, LockedError
-from lmflow.models import Notice, Run, Waits
+from lmflow.models import Lease, Notice, Run, Waits
 from lmflow.runner.takeover import take_lease
 from tests.functional.db.requests import FLOWS, make_request
 from tests.support.invariants import Invariants
@@ -207,11 +207,22 @@ def _make_run(database: Database, lease_seconds: float = 0.4) -> tuple[Run, Fenc
 WAITS = Waits(lease_seconds=0.4, heartbeat_seconds=0.1, poll_seconds=0.01)
 
 
+def _take(database: Database, run: Run, *, notify: Callable[[Notice], None], stop: Event) -> tuple[Fence, Lease | None]:
+    """Take the run's lease, and wait where that waits."""
+    steps = take_lease(database, run, waits=WAITS, notify=notify, stop=stop)
+    while True:
+        try:
+            stop.wait(next(steps).seconds)
+        except StopIteration as end:
+            taken: tuple[Fence, Lease | None] = end.value
+            return taken
+
+
 def test_an_expired_lease_that_its_owner_renews_is_not_taken(database: Database) -> None:
     run, fence = _make_run(database)
     _expire(database, 3600)
     with pytest.raises(LockedError):
-        take_lease(database, run, waits=WAITS, notify=lambda _: database.leases.renew(fence), stop=Event())
+        _take(database, run, notify=lambda _: database.leases.renew(fence), stop=Event())
     database.leases.renew(fence)
 
 
@@ -219,7 +230,7 @@ def test_an_expired_lease_of_nobody_is_watched_and_taken(database: Database) -> 
     run, fence = _make_run(database)
     _expire(database, 3600)
     said: list[Notice] = []
-    heir, previous = take_lease(database, run, waits=WAITS, notify=said.append, stop=Event())
+    heir, previous = _take(database, run, notify=said.append, stop=Event())
     assert heir.token == fence.token + 1
     assert previous is not None
     assert [notice.text.partition(": ")[2] for notice in said] == ["its lease has expired; watched for 0 s"]
@@ -235,14 +246,14 @@ def test_an_expired_lease_is_watched_by_the_configuration_of_its_owner(database:
         database.leases.renew(fence)
 
     with pytest.raises(LockedError):
-        take_lease(database, run, waits=WAITS, notify=renew, stop=Event())
+        _take(database, run, notify=renew, stop=Event())
     assert said[0].text.endswith("watched for 1800 s")
 
 
 def test_a_lease_that_was_let_go_of_is_taken_without_a_look(database: Database) -> None:
     run, fence = _make_run(database)
     database.leases.release(fence)
-    take_lease(database, run, waits=WAITS, notify=lambda notice: pytest.fail(notice.text), stop=Event())
+    _take(database, run, notify=lambda notice: pytest.fail(notice.text), stop=Event())
 
 
 @pytest.mark.parametrize("expired", [True, False], ids=["watched", "counted down"])
@@ -252,7 +263,7 @@ def test_whoever_waits_for_a_lease_can_be_told_to_stop_and_has_taken_nothing(dat
         _expire(database, 3600)
     before, stop = database.leases.get(run.uuid), Event()
     with pytest.raises(FlowSuspended) as caught:
-        take_lease(database, run, waits=WAITS, notify=lambda _: stop.set(), stop=stop)
+        _take(database, run, notify=lambda _: stop.set(), stop=stop)
     assert caught.value.reason == "detached"
     after = database.leases.get(run.uuid)
     assert (before and before.token) == (after and after.token) == fence.token

@@ -149,7 +149,7 @@ def test_commits_without_an_answer_and_an_outage_in_mid_run(
         assert _is_noticed(scene, child)
         proxy.accept()
         proxy.silence(2)
-        late = _Loser(proxy, every=3, times=2)
+        late = _Loser(proxy, every=2, times=2)
         assert child.wait(90) == 0, scene.read_output(child)
         assert (loser.lost, late.lost) == (3, 2)
         _assert_done_once(scene, pool)

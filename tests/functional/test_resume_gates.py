@@ -9,7 +9,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from tests.support.kills import kill_when_atom_begins, kill_when_progress, query, wait_until
+from tests.support.kills import kill_at_step, kill_when_progress, query, wait_until
 from tests.support.pool import SimulatedPool
 from tests.support.scene import Scene
 from tests.support.worlds import get_item, write_world
@@ -112,8 +112,9 @@ def test_a_resume_of_all_tells_of_those_that_it_could_not_take_up(
     pools = [simulator(write_world(tmp_path / "p.json")), simulator(write_world(tmp_path / "q.json", rename), name="q")]
     for pool, vm in zip(pools, ("v", "w"), strict=True):
         pool.control("POST", "/phase_faults", {"phase": "copy", "kind": "hold", "at": 0.5})
-        child = scene.popen("--pool", pool.name, "migrate", vm, "--to", "B", "--request-id", vm)
-        assert kill_when_atom_begins(scene, child, "await_pool_migrate")
+        assert kill_at_step(
+            scene, "await_pool_migrate", "--pool", pool.name, "migrate", vm, "--to", "B", "--request-id", vm
+        )
         pool.control("POST", "/release_phases", {})
     scene.write_config(lab={"port": 9})
     resumed = lmflow("resume")

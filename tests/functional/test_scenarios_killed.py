@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.invariants import Invariants
-from tests.support.kills import kill_at_hold, kill_when_atom_begins, kill_when_progress, pause, query, wait_until
+from tests.support.kills import kill_at_hold, kill_at_step, kill_when_progress, pause, query, wait_until
 from tests.support.pool import SimulatedPool
 from tests.support.scene import Scene
 from tests.support.worlds import get_item, write_world
@@ -24,7 +24,7 @@ EXPIRED = "select 1 from lmflow_leases where expires_at < (julianday('now') - 24
 BOUNDARIES = [
     "record_intent",
     "observe",
-    "validate_vm",
+    "validate",
     "connect_storage",
     "submit_pool_migrate",
     "await_pool_migrate",
@@ -51,8 +51,7 @@ def test_51_killed_at_every_boundary_one_after_the_other(
     pool = simulator(write_world(tmp_path / "p.json", unplug_b))
     command, killed = MOVE, []
     for atom in BOUNDARIES:
-        child = scene.popen(*command)
-        if kill_when_atom_begins(scene, child, atom):
+        if kill_at_step(scene, atom, *command):
             killed.append(atom)
         command = ["resume"]
     assert len(killed) >= len(BOUNDARIES) - 2, killed

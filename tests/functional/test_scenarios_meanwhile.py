@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.admin import as_admin
 from tests.support.invariants import Invariants
-from tests.support.kills import kill_at_hold, kill_when_atom_begins, query, wait_until
+from tests.support.kills import kill_at_hold, kill_at_step, query, wait_until
 from tests.support.pool import SimulatedPool
 from tests.support.scene import Scene
 from tests.support.worlds import get_item, write_world
@@ -30,8 +30,7 @@ def test_a_vm_shut_down_after_its_arrival_is_not_said_to_run(
     simulator: Start, lmflow: Lmflow, scene: Scene, tmp_path: Path, invariants: Invariants
 ) -> None:
     pool = simulator(write_world(tmp_path / "p.json"))
-    child = scene.popen(*MOVE)
-    assert kill_when_atom_begins(scene, child, "verify_on_destination")
+    assert kill_at_step(scene, "verify_on_destination", *MOVE)
     with as_admin(pool) as call:
         call("VM.hard_shutdown", pool.find_ref("VM", "v"))
     done = lmflow("resume", "r")

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.admin import as_admin
 from tests.support.invariants import Invariants
-from tests.support.kills import kill_at_hold, kill_when_atom_begins, query, wait_until
+from tests.support.kills import kill_at_hold, kill_at_step, query, wait_until
 from tests.support.pool import SimulatedPool
 from tests.support.scene import Scene
 from tests.support.worlds import get_item, write_world
@@ -310,8 +310,8 @@ def test_51_killed_at_each_step_behind_the_arrival(
     pool.control("POST", "/hold", {"call": "PBD.unplug", "point": "reply_written", "nth": 1})
     child = scene.popen(*MOVE)
     kill_at_hold(pool, scene, child, point="reply_written", call="PBD.unplug")
-    killed = [kill_when_atom_begins(scene, scene.popen("resume", "r"), "strip_base_mirror")]
-    killed.append(kill_when_atom_begins(scene, scene.popen("resume", "r"), "conclude"))
+    killed = [kill_at_step(scene, "strip_base_mirror", "resume", "r")]
+    killed.append(kill_at_step(scene, "conclude", "resume", "r"))
     assert any(killed)
     lmflow("resume", "r")
     assert lmflow(*MOVE).returncode == 0

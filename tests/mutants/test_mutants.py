@@ -38,7 +38,7 @@ MUTANTS = {
     ),
     "skips a revert": Mutant(
         "lmflow/tasks/base.py",
-        "            _with_patience(context, lambda: self.undo(context))\n",
+        "            _with_patience(context, self.NAME, lambda: self.undo(context))\n",
         "            pass\n",
         f"{FAILURE}::test_45_a_failure_reverts_in_reverse_order[an ordered check]",
         "d: PBD",
@@ -60,9 +60,9 @@ MUTANTS = {
         "says failed",
     ),
     "writes the session to the log": Mutant(
-        "lmflow/xapi/connection.py",
-        "        self._waiter = self._make_session()\n\n",
-        "        self._waiter = self._make_session()\n        _log.warning(\"in: %s\", login.session.handle[10:])\n\n",
+        "lmflow/xapi/link.py",
+        "        self.session_uuid = login.session_uuid\n",
+        "        self.session_uuid = login.session_uuid\n        _log.warning(\"in: %s\", login.session.handle[10:])\n",
         f"{VALIDATION}::test_1_one_call_moves_it_and_nothing_else_changes",
         "f: a secret stands",
     ),

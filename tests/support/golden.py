@@ -27,7 +27,7 @@ import lmflow
 from lmflow.db.migrations import REVISIONS
 from lmflow.flows.versions import CURRENT
 from tests.support.ends import DISABLED, Ends, write_many
-from tests.support.kills import kill, kill_when_atom_begins, wait_until
+from tests.support.kills import kill, kill_at_step, wait_until
 from tests.support.scene import Scene
 
 NAME = f"r{REVISIONS[-1]}-v{CURRENT}"
@@ -99,8 +99,7 @@ def _kill_at_call(ends: Ends, request_id: str, call: str, point: str) -> None:
 
 def _kill_at_step(ends: Ends, request_id: str, atom: str) -> None:
     """Kill the owner of a migration when it begins that step."""
-    child = ends.scene.popen("migrate", ends.take(request_id), "--to", "B", "--request-id", request_id)
-    assert kill_when_atom_begins(ends.scene, child, atom), ends.scene.read_output(child)
+    assert kill_at_step(ends.scene, atom, "migrate", ends.take(request_id), "--to", "B", "--request-id", request_id)
 
 
 @contextlib.contextmanager

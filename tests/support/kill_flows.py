@@ -20,9 +20,13 @@ from tests.support.worlds import P, get_item
 DISABLED = ["HOST_DISABLED", "OpaqueRef:b"]
 WAITS = {
     "lease_seconds": 120.0, "heartbeat_seconds": 30.0, "settle_seconds": 0.3, "quiet_seconds": 0.05,
-    "poll_seconds": 0.05, "pool_seconds": 5.0, "operation_seconds": 10.0, "event_seconds": 20.0,
+    "poll_seconds": 0.05, "write_seconds": 5.0, "park_seconds": 0.0, "pool_seconds": 5.0, "operation_seconds": 10.0,
+    "event_seconds": 20.0,
 }  # fmt: skip
-"""Owners die beside their heirs, which needs no waiting; nobody restarts unless a schedule says so."""
+"""Owners die beside their heirs, which needs no waiting; nobody restarts unless a schedule says so.
+
+Each wait parks, so that whatever waits is left and loaded anew. What waits to be written goes along with a step's own
+writes: when it would be written by itself is chance."""
 TIME_SCALE = 100.0
 """Not more: XAPI forgets a finished task after 65 minutes, and a slow machine needs its time."""
 COPY_SECONDS = 10.0

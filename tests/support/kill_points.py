@@ -12,8 +12,12 @@ from tests.support.kill_reports import CALLS, Point, Watch
 from tests.support.kill_runs import Bench, Schedule
 from tests.support.pool import is_reading
 
-POLLED = ("event.from", "task.get_by_uuid", "task.get_record", "progress")
+POLLED = ("event.from", "event.inject", "task.get_by_uuid", "task.get_record", "progress")
 """What is repeated until something has happened; how often is chance."""
+FOLLOWED = ("VM", "VBD", "VIF", "host", "host_metrics", "pool")
+"""Of these the events tell once a task is waited for: whether a look still asks is chance."""
+ASYNC = ("Async.VM.pool_migrate",)
+"""Whether it has had an effect is known later than its reply, also where it fails."""
 READ_MOMENTS = CALLS
 """At which moments of a call that changes nothing: pool and database are the same at both."""
 TRIES = 3
@@ -55,6 +59,10 @@ class Recorder(Watch):
             self.catch_up()
             self.marks.append(Mark(point.step, point.what, point.nth, is_call=False))
 
+    def leave(self) -> None:
+        """Take what the pool was asked since the last commit of the step that ends."""
+        self.catch_up()
+
     def catch_up(self) -> None:
         """Take what the pool was asked since the last look."""
         new = self._pool.audit()[self._known :]
@@ -62,7 +70,7 @@ class Recorder(Watch):
         for entry in new:
             self._calls[self.step, entry["method"]] += 1
             nth = self._calls[self.step, entry["method"]]
-            reads = is_reading(entry["method"].removeprefix("Async.")) or entry["effect"] is False
+            reads = is_reading(entry["method"]) or (entry["effect"] is False and entry["method"] not in ASYNC)
             self.marks.append(Mark(self.step, entry["method"], nth, is_call=True, reads=reads))
 
 
@@ -112,8 +120,7 @@ def is_own(point: Point) -> bool:
     """Tell whether lmflow changes the pool at a point, or records what it does; the rest is TaskFlow's, or reads."""
     if point.moment in CALLS:
         return not point.reads and point.what != "task.destroy"
-    words = point.what.split(" + ")
-    return not all(each in ("atomdetails", "flowdetails", "progress") or " " in each for each in words)
+    return point.what not in ("atoms", "progress")
 
 
 def make_walks(points: Sequence[Point]) -> list[tuple[Point, ...]]:
@@ -142,10 +149,11 @@ def run_schedule(bench: Bench, schedule: Schedule) -> list[Point]:
 def is_chance(point: Point) -> bool:
     """Tell whether it is chance that a migration comes to a point; every other one has to be met.
 
-    It looks again while it waits, tells progress, and which of the checks that run side by side comes first, and so
-    how many have begun or ended by then, is nobody's choice.
+    It looks again while it waits, by events or by asking, tells progress, and which of the checks that run side by side
+    comes first, and so how many have begun or ended by then, is nobody's choice.
     """
     told = point.moment in ("before", "after")
     # Their reverts run side by side as well, behind that of the step after them.
     beside = "validate_" in point.what or (told and point.step in ("observe", "validate", "~hooks_before"))
-    return point.what in POLLED or (point.reads and point.nth > 1) or beside
+    followed = point.reads and is_of_servers(point) and point.what.partition(".")[0] in FOLLOWED
+    return point.what in POLLED or (point.reads and point.nth > 1) or beside or followed

@@ -1,7 +1,8 @@
 """Following one process of the command from outside: what it commits, in which step it is; and stopping it there.
 
-The process tells each commit (tests.support.kill_site) and stands still until it is answered. So a hold for a call of
-the next step is set in the pool before the step can make its first call, and who listens may look around in between.
+The process tells each commit and each step (tests.support.kill_site) and stands still until it is answered. So a hold
+for a call of the next step is set in the pool before the step can make its first call, and who listens may look around
+in between.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from tests.support.kill_site.commit_reports import VARIABLE
 from tests.support.pool import SimulatedPool
@@ -52,21 +53,11 @@ class Point:
         return cls(step, moment, what, int(nth), bool(reads))
 
 
-def find_step(what: str) -> str:
-    """Return the step that a commit begins, '' for none; the validations, which run side by side, are one."""
-    for word in what.split(" + "):
-        name, _, state = word.partition(" ")
-        if state in ("RUNNING", "REVERTING"):
-            return ("~" if state == "REVERTING" else "") + ("validate" if name.startswith("validate_") else name)
-    return ""
-
-
 class Watch:
     """One process. ``target`` is where it is to stand still for ever, None to let it go on to its end.
 
     ``entering`` is called with each step that begins, while the process stands still. ``former``: the step in which the
-    process before was killed, which nobody tells anew when it goes on; ``done`` are the commits of that step by then,
-    from which it is counted on.
+    process before was killed; ``done`` are the commits of that step by then, from which it is counted on.
     """
 
     def __init__(
@@ -82,26 +73,34 @@ class Watch:
         self._done = done or {}
         self._seen: Counter[tuple[str, str]] = Counter()
         self._stopped = threading.Event()
+        self._lock = threading.Lock()
         self._held = False
         self._problem: BaseException | None = None
         self._channel = http.client.HTTPConnection("127.0.0.1", int(pool.ready["control_port"]), timeout=60)
         self._hold_in(BEGIN)
 
     def hear(self, moment: str, what: str) -> bool:
-        """Take a report; False when the process is to stand still."""
-        self._seen[moment, what] += 1
-        point = Point(self.step, moment, what, self._seen[moment, what])
-        self.note(point)
-        if point == self.target:
-            self._stopped.set()
-            return False
-        step = self._find_step(what) if moment == "after" else ""
-        if step and step != self.step:
-            self._enter(step)
+        """Take a report, of any thread; False when the process is to stand still."""
+        if moment == "enter":
+            if what != self.step:
+                self._enter(what)
+            return not self._stopped.is_set()
+        with self._lock:
+            if self._stopped.is_set():
+                return False
+            self._seen[moment, what] += 1
+            point = Point(self.step, moment, what, self._seen[moment, what])
+            self.note(point)
+            if point == self.target:
+                self._stopped.set()
+                return False
         return True
 
     def note(self, point: Point) -> None:
         """Do nothing: for who records."""
+
+    def leave(self) -> None:
+        """Do nothing at the end of a step: for who records."""
 
     def is_reached(self) -> bool:
         """Tell whether the process stands at its point."""
@@ -127,17 +126,14 @@ class Watch:
         """Close the connection to the pool's control channel."""
         self._channel.close()
 
-    def _find_step(self, what: str) -> str:
-        if self.step == BEGIN and what == "flowdetails" and self._former:
-            return self._former
-        return find_step(what)
-
     def _enter(self, step: str) -> None:
-        self.step = step
-        self._seen.clear()
-        if step == self._former:
-            self._seen.update({(moment, what): count for what, count in self._done.items() for moment in COMMITS})
-            self._former = ""
+        self.leave()
+        with self._lock:
+            self.step = step
+            self._seen.clear()
+            if step == self._former:
+                self._seen.update({(moment, what): count for what, count in self._done.items() for moment in COMMITS})
+                self._former = ""
         if self._held:  # it was not reached: what comes later is another point
             self._pool.control("POST", "/release", {})
             self._held = False
@@ -153,12 +149,22 @@ class Watch:
             self._held = True
 
 
+class Listener(Protocol):
+    """Who is told what a process does."""
+
+    def hear(self, moment: str, what: str) -> bool:
+        """Take a report, of any thread; False when the process is to stand still."""
+
+    def fail(self, problem: BaseException) -> None:
+        """Keep what went wrong in the thread that listens."""
+
+
 class Reports:
-    """The socket that processes under test report to, one at a time."""
+    """The socket that processes under test report to, one process at a time."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "commits"
-        self.watch: Watch | None = None
+        self.watch: Listener | None = None
         self._server = socket.socket(socket.AF_UNIX)
         self._server.bind(str(self.path))
         self._server.listen()
@@ -184,15 +190,14 @@ class Reports:
                 return
             threading.Thread(target=self._listen, args=(connection, self.watch), daemon=True).start()
 
-    def _listen(self, connection: socket.socket, watch: Watch | None) -> None:
-        with connection, connection.makefile("rb") as lines:
+    def _listen(self, connection: socket.socket, watch: Listener | None) -> None:
+        with connection, connection.makefile("rb") as lines, contextlib.suppress(OSError):  # killed meanwhile
             for line in lines:
                 if watch is None or _tell(watch, json.loads(line)):
-                    with contextlib.suppress(OSError):  # killed meanwhile
-                        connection.sendall(b"\n")
+                    connection.sendall(b"\n")
 
 
-def _tell(watch: Watch, report: dict[str, Any]) -> bool:
+def _tell(watch: Listener, report: dict[str, Any]) -> bool:
     try:
         return watch.hear(str(report["moment"]), str(report["what"]))
     except (AssertionError, OSError, ValueError) as problem:

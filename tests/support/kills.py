@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import signal
 import sqlite3
+import tempfile
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from tests.support.kill_reports import Reports
 from tests.support.pool import SimulatedPool
 from tests.support.scene import Command, Scene
 
@@ -66,14 +70,39 @@ def atoms_begun(scene: Scene) -> list[str]:
     return [row[0] for row in rows]
 
 
-def kill_when_atom_begins(scene: Scene, child: Command, atom: str) -> bool:
-    """Kill the child when the database says that the atom was begun by it; False when it ended before."""
-    before = sum(atom in data for data in atoms_begun(scene))
-    reached = wait_until(lambda: sum(atom in data for data in atoms_begun(scene)) > before, child, atom)
-    if reached and child.poll() is None:
-        kill(child)
-        return True
-    return False
+def kill_at_step(scene: Scene, step: str, *args: str) -> bool:
+    """Run the command until it begins that step, and kill it there; False when it ends before.
+
+    The steps ``validate_*``, whose order is chance, are all ``validate``; that of a revert has a ``~`` before it.
+    """
+    with tempfile.TemporaryDirectory() as directory:  # the path of a socket has to be short
+        reports = Reports(Path(directory))
+        try:
+            gate = reports.watch = _Gate(step)
+            child = scene.popen(*args, env=reports.environment)
+            reached = wait_until(gate.reached.is_set, child, step)
+            kill(child)
+            return reached
+        finally:
+            reports.close()
+
+
+class _Gate:
+    """Lets a process go on until it begins a step."""
+
+    def __init__(self, step: str) -> None:
+        self.reached = threading.Event()
+        self._step = step
+
+    def hear(self, moment: str, what: str) -> bool:
+        """Take a report; False when the process is to stand still."""
+        if moment == "enter" and what == self._step:
+            self.reached.set()
+        return not self.reached.is_set()
+
+    def fail(self, problem: BaseException) -> None:
+        """Raise what went wrong in the thread that listens: nothing does here."""
+        raise problem
 
 
 def kill_when_progress(scene: Scene, child: Command, above: float) -> None:

@@ -119,7 +119,7 @@ class SimulatedPool:
 def is_reading(method: str) -> bool:
     """Tell whether a call only logs in or out, or reads (the definition of "refused" in the scenarios)."""
     verb = method.rpartition(".")[2]
-    return method in ("session.login_with_password", "session.logout", "event.from") or verb.startswith(
+    return method in ("session.login_with_password", "session.logout", "event.from", "event.inject") or verb.startswith(
         ("get", "assert", "login", "logout")
     )
 

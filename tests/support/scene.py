@@ -25,6 +25,8 @@ from tests.support.pool import SimulatedPool, start_pool
 Command = subprocess.Popen[str] | nursery.Child
 TIME_SCALE = 100.0
 COMMAND_SECONDS = 90.0
+PARKING = "LMFLOW_TEST_PARK_SECONDS"
+"""Names how long a wait may hold its thread: with 0 in it every test drives runs that park at each wait."""
 _RUNS = "SELECT uuid, state, request FROM lmflow_runs ORDER BY created_at DESC"
 
 
@@ -90,7 +92,8 @@ class Scene:
         lines = ["[DEFAULT]", f"default_pool = {self.pools[0].name}" if self.pools else ""]
         lines += ["[database]", f"connection = {self.database_url}"]
         waits = make_waits(self.pools[0].time_scale if self.pools else TIME_SCALE).to_json()
-        lines += ["[waits]", *(f"{key} = {value}" for key, value in {**waits, **self.waits}.items())]
+        parking = {"park_seconds": os.environ[PARKING]} if PARKING in os.environ else {}
+        lines += ["[waits]", *(f"{key} = {value}" for key, value in {**waits, **parking, **self.waits}.items())]
         for pool in self.pools:
             lines += [f"[pool:{pool.name}]", *_describe(self.profile(pool), pool, overrides.get(pool.name, {}))]
         self.config_file.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import re
 import socket
 import ssl
@@ -20,11 +21,12 @@ SESSION_UUID = "5e551000-0000-4000-8000-000000000001"
 POOL_UUID = "b0010000-0000-4000-8000-000000000001"
 TASK = "OpaqueRef:18444f57-7ece-4000-8000-0123456789ab"
 PASSWORD = "hunter2-Uncommon!"
+JSON_PATH = "/jsonrpc"
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """One request as it was read: method and parameters of its XML, path and headers (lower case)."""
+    """One request as it was read: method and parameters of its XML or JSON, path and headers (lower case)."""
 
     method: str
     params: tuple[Any, ...]
@@ -49,7 +51,10 @@ def failure(*details: Any) -> Act:
 
 
 class ScriptedHost:
-    """Serves one address. ``script`` gives a list of acts for a method; the last one is repeated."""
+    """Serves one address. ``script`` gives a list of acts for a method; the last one is repeated.
+
+    ``json_refusal`` is what a host without JSON-RPC does with a request for it; that takes nothing off the script.
+    """
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class ScriptedHost:
         address: str = "127.0.0.1",
         port: int = 0,
         tls: ssl.SSLContext | None = None,
+        json_refusal: Act | None = None,
     ) -> None:
         self.script: dict[str, list[Act]] = {
             "session.login_with_password": [value(SESSION)],
@@ -71,6 +77,7 @@ class ScriptedHost:
         self.connections = 0
         self.address = address
         self._tls = tls
+        self._json_refusal = json_refusal
         self._stop = threading.Event()
         self._released = threading.Event()
         self._lock = threading.Lock()
@@ -160,6 +167,8 @@ class ScriptedHost:
     def _next_act(self, request: Request) -> Act:
         with self._lock:
             self.requests.append(request)
+            if request.path == JSON_PATH and self._json_refusal is not None:
+                return self._json_refusal
             acts = self.script.get(request.method) or [failure("MESSAGE_METHOD_UNKNOWN", request.method)]
             return acts.pop(0) if len(acts) > 1 else acts[0]
 
@@ -168,7 +177,7 @@ class ScriptedHost:
         act = self._next_act(request)
         with self._changed:
             self._changed.notify_all()
-        reply = _REPLIES.get(act.kind)
+        reply = (_JSON_REPLIES if request.path == JSON_PATH else _REPLIES).get(act.kind)
         if reply is not None:
             connection.sendall(reply(act.data))
             return act.kind in ("value", "failure", "fault", "bare")
@@ -189,6 +198,10 @@ def _http(body: bytes, status: str = "200 OK", length: int | None = None) -> byt
 
 def _envelope(reply: Any) -> bytes:
     return _http(xmlrpc.client.dumps((reply,), methodresponse=True).encode())
+
+
+def _json(**outcome: Any) -> bytes:
+    return _http(json.dumps({"jsonrpc": "2.0", "id": 1, **outcome}, default=str).encode())
 
 
 def _cut(_: Any) -> bytes:
@@ -212,6 +225,13 @@ _REPLIES: dict[str, Callable[[Any], bytes]] = {
 }
 
 
+_JSON_REPLIES = _REPLIES | {
+    "value": lambda data: _json(result=data),
+    "failure": lambda data: _json(error={"code": 1, "message": data[0], "data": data[1:]}),
+    "bare": lambda data: _json(**data),
+}
+
+
 def _read_request(stream: Any) -> Request | None:
     first = stream.readline()
     if not first.startswith(b"POST "):
@@ -221,6 +241,9 @@ def _read_request(stream: Any) -> Request | None:
         name, _, text = line.decode("latin-1").partition(":")
         headers[name.lower()] = text.strip()
     body = stream.read(int(headers.get("content-length", "0")))
-    params, method = xmlrpc.client.loads(body)
     path = re.split(r"\s+", first.decode("latin-1"))[1]
+    if path == JSON_PATH:
+        call = json.loads(body)
+        return Request(call["method"], tuple(call["params"]), path, headers)
+    params, method = xmlrpc.client.loads(body)
     return Request(method or "", params, path, headers)

@@ -12,9 +12,10 @@ import pytest
 import sqlalchemy as sa
 from taskflow.persistence.models import TaskDetail
 
-from lmflow.db import backend, schema
+from lmflow.db import schema
 from lmflow.db.database import Database, Fence
 from lmflow.db.owner import current_owner
+from lmflow.db.persistence import tables
 from lmflow.db.pruning import PRUNABLE, Retention
 from lmflow.models import Pruned, Run, RunState
 from lmflow.runner.recall import make_remnant
@@ -41,7 +42,7 @@ def end(database: Database, run: Run, fence: Fence, state: RunState) -> str:
 
 def list_orphans(database: Database) -> dict[str, int]:
     """Count the rows of each table whose owner is not there, and of runs those whose logbook is not."""
-    runs, tables = schema.runs, backend.TABLES
+    runs = schema.runs
     belonging = [t for t in schema.metadata.sorted_tables if "run_uuid" in t.c and t is not schema.requests_past]
     owners = [(table.c.run_uuid, runs.c.uuid) for table in belonging]
     owners += [

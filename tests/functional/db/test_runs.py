@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 from taskflow.persistence import backends
 
-from lmflow.db import backend
 from lmflow.db.database import Database, Fence, RequestExists
 from lmflow.db.engine import open_engine
 from lmflow.db.owner import current_owner
+from lmflow.db.persistence import tables
 from lmflow.exceptions import LeaseLost, LockedError, UsageError
 from lmflow.models import Run, RunState
 from tests.functional.db.requests import FLOWS, make_request
@@ -257,4 +257,4 @@ def test_deleting_a_logbook_takes_all_of_it_along(database: Database, create: Cr
     with contextlib.closing(database.taskflow_backend(run.uuid, fence).get_connection()) as connection:
         connection.destroy_logbook(run.logbook_uuid)
     with database._engine.connect() as conn:
-        assert conn.execute(backend.TABLES.flowdetails.select()).all() == []
+        assert conn.execute(tables.flowdetails.select()).all() == []

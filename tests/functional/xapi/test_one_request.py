@@ -150,13 +150,26 @@ def test_refused_connection_means_not_sent(make_host: MakeHost, connect: Connect
     assert host.count(CALL) == 0
 
 
-def test_changing_call_never_uses_an_old_connection(make_host: MakeHost, connect: Connect) -> None:
+def test_changing_call_goes_over_the_connection_of_all_calls(make_host: MakeHost, connect: Connect) -> None:
     host = make_host(script(value(TASK)))
     conn = connect(host)
     conn.arm()
     before = host.connections
     conn.start("VM.pool_migrate", "OpaqueRef:vm", "OpaqueRef:host", {}, attempt_id="attempt-1")
-    assert host.connections == before + 1
+    assert host.connections == before == 1
+
+
+def test_changing_call_is_not_sent_into_a_connection_that_the_host_has_closed(
+    make_host: MakeHost, connect: Connect
+) -> None:
+    host = make_host({**script(value(TASK)), "VM.get_uuid": [Act("drop", "x")]})
+    conn = connect(host)
+    conn.arm()
+    conn.read("VM.get_uuid", "OpaqueRef:vm")
+    host.wait_until_closed()
+    before = host.connections
+    assert conn.start("VM.pool_migrate", "OpaqueRef:vm", "OpaqueRef:host", {}, attempt_id="attempt-1") == TASK
+    assert (host.count(CALL), host.connections) == (1, before + 1)
 
 
 @pytest.mark.parametrize("attempt_id", ["", "a\r\nX-Evil: 1", "a b"])
@@ -182,6 +195,7 @@ def test_a_silent_listener_does_not_block_for_ever() -> None:
         host = ScriptedHost()
         conn = Connection.open(host.profile(read_seconds=2.0), lambda: "x")
         conn.arm()
+        conn.link.session.close()  # the next call has to connect
         object.__setattr__(conn.profile, "port", listener.getsockname()[1])
         done: list[type[BaseException]] = []
 

@@ -81,6 +81,7 @@ def test_changing_calls_check_the_certificate_anew(host: ScriptedHost, shown: tu
     known = {ADDRESS: shown[1]}
     conn = log_in(host, Tls(fingerprints=known))
     conn.arm()
+    conn.link.session.close()  # the next call has to connect
     known[ADDRESS] = "00" * 32
     with pytest.raises(LoginError):
         conn.start("VM.pool_migrate", attempt_id="a")

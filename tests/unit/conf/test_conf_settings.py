@@ -151,9 +151,9 @@ def test_every_wait_is_an_option(read: Callable[..., Settings]) -> None:
     names = [field.name for field in dataclasses.fields(Waits)]
     assert [opt.name for opt in options.waits_opts] == names
     text = "\n".join(f"{name} = {number}" for number, name in enumerate(names, start=1))
-    text = text.replace("lease_seconds = 8", "lease_seconds = 28")
+    text = text.replace(f"\nlease_seconds = {names.index('lease_seconds') + 1}\n", "\nlease_seconds = 48\n")
     waits = read(f"[waits]\n{text}\n").waits
-    expected = {name: float(number) for number, name in enumerate(names, start=1)} | {"lease_seconds": 28.0}
+    expected = {name: float(number) for number, name in enumerate(names, start=1)} | {"lease_seconds": 48.0}
     assert waits == Waits(**expected)
 
 

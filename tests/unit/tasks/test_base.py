@@ -17,10 +17,10 @@ from lmflow.visualize import EXAMPLE_REQUEST
 class Book(Context):
     """A context that keeps what is recorded."""
 
-    kept: ClassVar[list[tuple[str, Mapping[str, Any]]]] = []
+    told: ClassVar[list[tuple[str, Mapping[str, Any]]]] = []
 
     def record(self, kind: str, data: Mapping[str, Any]) -> None:
-        self.kept.append((kind, data))
+        self.told.append((kind, data))
 
 
 class Step(BaseTask):
@@ -39,11 +39,11 @@ class Step(BaseTask):
 def run(error: Exception) -> list[tuple[str, Mapping[str, Any]]]:
     """Return what is recorded of a step that raises."""
     none: Any = None
-    Book.kept.clear()
+    Book.told.clear()
     context = Book(none, none, none, "run", MoveRequest.from_json(EXAMPLE_REQUEST), none)
     with pytest.raises(type(error)):
         Step(error).execute(context)
-    return list(Book.kept)
+    return list(Book.told)
 
 
 @pytest.mark.parametrize(
